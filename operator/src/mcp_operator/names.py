@@ -1,0 +1,107 @@
+"""Every string that names something in the cluster, in a Pod or in a registry. Nowhere else is one put together."""
+
+from __future__ import annotations
+
+GROUP = "toolman.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "toolman"
+
+SERVERS = "mcpservers"
+AGENTS = "mcpagents"
+POLICIES = "toolpolicies"
+
+FIELD_MANAGER = "mcp-operator"
+LEASE = "mcp-operator"
+
+# --- labels and annotations
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "mcp-operator"
+LABEL_AGENT = f"{GROUP}/agent"
+LABEL_SERVER = f"{GROUP}/server"
+LABEL_UID = f"{GROUP}/uid"
+"""On images, containers and temporary folders: the UID of the MCPServer for which they were made."""
+ANNOTATION_POD_HASH = f"{GROUP}/pod-hash"
+"""What the Pod was made from: another hash means that the Pod must be made again."""
+ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"
+"""Hash of toolman's configuration. Changing it wakes the kubelet, which then refreshes the mounted file at once."""
+
+# --- inside an agent's Pod
+INSTALL_CONTAINER = "mcp-install"
+TOOLMAN_CONTAINER = "toolman"
+AWAIT_CONTAINER = "await-tools"
+SERVER_CONTAINER_PREFIX = "mcp-server-"
+
+INSTALL_VOLUME = "mcp"
+CONFIG_VOLUME = "toolman-config"
+PIPES_VOLUME_PREFIX = "mcp-pipes-"
+TEMPORARY_VOLUME_PREFIX = "mcp-tmp-"
+RESERVED_VOLUME_PREFIXES = ("mcp", "toolman")
+RESERVED_CONTAINER_NAMES = (INSTALL_CONTAINER, TOOLMAN_CONTAINER, AWAIT_CONTAINER)
+
+INSTALL_PATH = "/mcp"
+WRAPPER_PATH = f"{INSTALL_PATH}/bin/mcp-wrapper"
+BUSYBOX_PATH = f"{INSTALL_PATH}/bin/busybox"
+SPAWNER_PATH = f"{INSTALL_PATH}/lib/spawner.sh"
+CONFIG_PATH = "/etc/toolman"
+CONFIG_FILE = "toolman.json"
+PIPES_PATH = "/run/mcp"
+"""In toolman one folder a server below it; in a server's container its own folder is mounted here, read-only."""
+SERVER_HOME = "/tmp"  # noqa: S108 - an emptyDir of that container alone
+
+TOOLMAN_PORT = 3000
+ADMIN_PORT = 9464
+TOOLMAN_URL = f"http://127.0.0.1:{TOOLMAN_PORT}/mcp"
+
+TOOLMAN_UID = 65532
+SERVER_UID_FIRST = 2_000_001_000
+SERVER_UID_LAST = 2_000_001_999
+"""Servers run under users of this range, one each, so that toolman can tell them from an agent. Agents may not."""
+
+IMAGE_UID = 1001
+"""User ``mcp`` of the images that we build."""
+
+
+def server_container(server: str) -> str:
+    """Name the container of a server in an agent's Pod."""
+    return SERVER_CONTAINER_PREFIX + server
+
+
+def pipes_volume(server: str) -> str:
+    """Name the volume that joins toolman and one server."""
+    return PIPES_VOLUME_PREFIX + server
+
+
+def temporary_volume(owner: str) -> str:
+    """Name the volume for the temporary files of one of our containers."""
+    return TEMPORARY_VOLUME_PREFIX + owner
+
+
+def pipes_directory(server: str) -> str:
+    """Give the folder, in toolman's container, of a server's pipes."""
+    return f"{PIPES_PATH}/{server}"
+
+
+def server_uid(index: int) -> int:
+    """Give the user ID of the ``index``-th server of a Pod."""
+    return SERVER_UID_FIRST + index
+
+
+def config_map(agent: str) -> str:
+    """Name the ConfigMap with toolman's configuration for an agent."""
+    return f"{agent}-toolman"
+
+
+def pod(agent: str) -> str:
+    """Name an agent's Pod. The agent's own name: so there are never two of them."""
+    return agent
+
+
+def repository(registry: str, prefix: str, namespace: str, server: str) -> str:
+    """Name the image repository of a server, without a tag."""
+    return "/".join(part for part in (registry, prefix, namespace, server) if part)
+
+
+def deployment_id(namespace: str, name: str, uid: str) -> str:
+    """Name one MCPServer object for image labels and logs: telling it from an earlier one of the same name."""
+    return f"{namespace}-{name}-{uid[:8]}"

@@ -1,0 +1,79 @@
+"""Settings of the operator, each from one environment variable; the chart's values set them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text names the variable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an installation chooses. The variable of a field is its name in upper case behind ``TOOLMAN_``."""
+
+    registry: str
+    """Registry for built images as the engine and the nodes name it, such as ``registry.example.com``. Required."""
+    image_toolman: str
+    """Image of the sidecar. Required."""
+    image_wrapper: str
+    """Image of the init container that installs mcp-wrapper, busybox and the spawner. Required."""
+    repository_prefix: str = "mcp"
+    """Path in the registry below which all built images go."""
+    base_python: str = "python:3.12-slim"
+    """Base image for Python servers."""
+    base_node: str = "node:22-slim"
+    """Base image for Node servers."""
+    git_protocols: tuple[str, ...] = ("https", "ssh")
+    """Protocols from which sources may be cloned."""
+    git_mirrors: tuple[str, ...] = ()
+    """``PREFIX=MIRROR`` pairs: a URL that starts with PREFIX is cloned from MIRROR instead."""
+    build_ca_file: str = ""
+    """PEM file of certificate authorities that package managers must trust during a build, and git while cloning."""
+    max_builds: int = 2
+    """Builds at the same time; further ones wait."""
+    namespace: str = "mcp-system"
+    """Namespace of the operator itself, where its Lease is."""
+    log_level: str = "INFO"
+    """Python's names."""
+
+
+def variable(field: str) -> str:
+    """Name the environment variable of a setting."""
+    return f"TOOLMAN_{field.upper()}"
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: A required variable is absent or a number is not one.
+    """
+    values: dict[str, Any] = {}
+    missing = []
+    for entry in fields(Settings):
+        text = environ.get(variable(entry.name), "")
+        if text:
+            values[entry.name] = _parse(entry.name, str(entry.type), text)
+        elif entry.name in {"registry", "image_toolman", "image_wrapper"}:
+            missing.append(variable(entry.name))
+    if missing:
+        raise SettingsError(f"not set: {', '.join(missing)}")
+    return Settings(**values)
+
+
+def _parse(name: str, kind: str, text: str) -> object:
+    if kind == "int":
+        try:
+            return int(text)
+        except ValueError:
+            raise SettingsError(f"{variable(name)} must be a whole number, not {text!r}") from None
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
