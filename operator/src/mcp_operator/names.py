@@ -21,6 +21,8 @@ LABEL_AGENT = f"{GROUP}/agent"
 LABEL_SERVER = f"{GROUP}/server"
 LABEL_UID = f"{GROUP}/uid"
 """On images, containers and temporary folders: the UID of the MCPServer for which they were made."""
+LABEL_DEPLOYMENT = f"{GROUP}/deployment-id"
+"""On images: the MCPServer, readably."""
 ANNOTATION_POD_HASH = f"{GROUP}/pod-hash"
 """What the Pod was made from: another hash means that the Pod must be made again."""
 ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"
@@ -36,6 +38,8 @@ INSTALL_VOLUME = "mcp"
 CONFIG_VOLUME = "toolman-config"
 PIPES_VOLUME_PREFIX = "mcp-pipes-"
 TEMPORARY_VOLUME_PREFIX = "mcp-tmp-"
+TOKEN_VOLUME = "mcp-token"  # noqa: S105 - the name of a volume
+"""A service account's token, for an agent that asks for one."""
 RESERVED_VOLUME_PREFIXES = ("mcp", "toolman")
 RESERVED_CONTAINER_NAMES = (INSTALL_CONTAINER, TOOLMAN_CONTAINER, AWAIT_CONTAINER)
 
@@ -53,7 +57,8 @@ TOOLMAN_PORT = 3000
 ADMIN_PORT = 9464
 TOOLMAN_URL = f"http://127.0.0.1:{TOOLMAN_PORT}/mcp"
 
-TOOLMAN_UID = 65532
+TOOLMAN_UID = 2_000_000_999
+"""Of our own containers in an agent's Pod. Not an image's usual user: agents may not run as this one."""
 SERVER_UID_FIRST = 2_000_001_000
 SERVER_UID_LAST = 2_000_001_999
 """Servers run under users of this range, one each, so that toolman can tell them from an agent. Agents may not."""
@@ -100,6 +105,11 @@ def pod(agent: str) -> str:
 def repository(registry: str, prefix: str, namespace: str, server: str) -> str:
     """Name the image repository of a server, without a tag."""
     return "/".join(part for part in (registry, prefix, namespace, server) if part)
+
+
+def image_tag(commit: str, key: str) -> str:
+    """Tag an image by what it was built from: another key never takes the tag from an image that is in service."""
+    return f"{commit[:12]}-{key[:8]}"
 
 
 def deployment_id(namespace: str, name: str, uid: str) -> str:

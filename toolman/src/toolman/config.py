@@ -32,7 +32,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of every section."""
 
 
-class Listen(_Strict):
+class Listen(_Strict, frozen=True):
     """Where agents connect.
 
     Attributes:
@@ -41,7 +41,8 @@ class Listen(_Strict):
         port: TCP port.
         allowed_hosts: Host header names accepted besides localhost and the bound address (DNS rebinding).
         allowed_origins: Origin header values accepted besides those of localhost.
-        refuse_uids: Callers with these user IDs are not served: MCP servers of the same Pod are not agents.
+        refuse_uids: Callers with these user IDs are not served: MCP servers of the same Pod are not agents. Only with
+            ``loopback``.
     """
 
     loopback: bool = True
@@ -52,21 +53,21 @@ class Listen(_Strict):
     refuse_uids: tuple[int, ...] = ()
 
 
-class Admin(_Strict):
+class Admin(_Strict, frozen=True):
     """Where the kubelet asks ``/livez`` and ``/readyz``. Never names a tool: an agent can reach this port."""
 
     host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the Pod
     port: Port = 9464
 
 
-class Process(_Strict, tag_field="kind", tag="process"):
+class Process(_Strict, frozen=True, tag_field="kind", tag="process"):
     """A child process that speaks MCP over stdio. ``env`` is added to toolman's own environment."""
 
     command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     env: dict[str, str] = {}
 
 
-class Pipes(_Strict, tag_field="kind", tag="pipes"):
+class Pipes(_Strict, frozen=True, tag_field="kind", tag="pipes"):
     """A container of the same Pod, joined by named pipes in ``directory``, which toolman makes."""
 
     directory: str
@@ -75,7 +76,7 @@ class Pipes(_Strict, tag_field="kind", tag="pipes"):
 Upstream = Process | Pipes
 
 
-class Timeouts(_Strict):
+class Timeouts(_Strict, frozen=True):
     """Seconds.
 
     Attributes:
@@ -87,7 +88,7 @@ class Timeouts(_Strict):
     call: Seconds = 300
 
 
-class Server(_Strict):
+class Server(_Strict, frozen=True):
     """One MCP server and how to reach it."""
 
     name: ServerName
@@ -95,7 +96,7 @@ class Server(_Strict):
     timeouts: Timeouts = Timeouts()
 
 
-class Config(_Strict):
+class Config(_Strict, frozen=True):
     """The whole file. ``layers`` are asked in their order; see :mod:`toolman.policy`."""
 
     version: Literal[1] = 1
@@ -114,7 +115,8 @@ def loads(data: bytes, origin: str = "configuration") -> Config:
         origin: What to call it in an error.
 
     Raises:
-        ConfigError: Not JSON, an unknown or missing key, a wrong type, or two servers of one name.
+        ConfigError: Not JSON, an unknown or missing key, a wrong type, two servers of one name, or callers' users
+            that cannot be known.
     """
     try:
         config = msgspec.json.decode(data, type=Config)
@@ -123,6 +125,8 @@ def loads(data: bytes, origin: str = "configuration") -> Config:
     repeated = [name for name, count in Counter(server.name for server in config.servers).items() if count > 1]
     if repeated:
         raise ConfigError(f"{origin}: two servers are named {repeated[0]!r}: give each a name of its own")
+    if config.listen.refuse_uids and not config.listen.loopback:
+        raise ConfigError(f"{origin}: listen.refuseUids needs listen.loopback: users are known on this machine alone")
     return config
 
 

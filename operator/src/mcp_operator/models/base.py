@@ -1,13 +1,23 @@
-"""What the models of all resources share: strictness, camelCase, CEL rules."""
+"""What the models of all resources share: strictness, camelCase, CEL rules.
+
+A docstring below a field is its description in the CRD and in the reference page.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+NAME_LIMIT = 50
+"""Characters in the name of an MCPServer or MCPAgent: containers, volumes and ConfigMaps carry it with a prefix."""
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""A DNS label; so it holds no character that means something in a glob, a path or an image repository."""
+
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Globs = Annotated[list[Glob], Field(max_length=128)]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT, pattern=NAME_PATTERN)]
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
@@ -15,14 +25,35 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
+def keyed(*keys: str) -> dict[str, Any]:
+    """Give the schema extension of a list whose items are told apart by some of their fields."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+def unique() -> dict[str, Any]:
+    """Give the schema extension of a list of scalars that holds nothing twice."""
+    return {"x-kubernetes-list-type": "set"}
+
+
 class Model(BaseModel):
     """A part of a spec: unknown fields are errors, since YAML that is accepted must do something."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class ToolRules(Model):
     """Globs over the server's own tool names, case-sensitive. An allow list denies what it does not list; deny wins."""
 
-    allow: list[Glob] | None = None
-    deny: list[Glob] = []
+    allow: Globs | None = None
+    """Globs over the server's own tool names, case-sensitive: what at most may be used.
+
+    Absent: no opinion; an empty list: nothing.
+    """
+    deny: Globs = []
+    """Globs over the server's own tool names: what may not be used, whatever `allow` says."""

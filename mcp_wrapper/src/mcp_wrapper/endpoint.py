@@ -1,0 +1,96 @@
+"""Where toolman is: its URL, taken apart, and the addresses to try in order."""
+
+from __future__ import annotations
+
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Address: TypeAlias = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
+    """Address family and socket address."""
+
+LOCALHOST = "localhost"
+LOOPBACK_NAMES = (LOCALHOST, "127.0.0.1", "::1")
+MAX_PORT = 65535
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+
+
+class EndpointError(ValueError):
+    """The URL cannot be used; the text says why and what to give instead."""
+
+
+class Endpoint:
+    """A plain HTTP endpoint.
+
+    Attributes:
+        url: As it was given.
+        host: Name or address, without brackets.
+        port: TCP port.
+        authority: Value of the Host header.
+        target: Path and query of the request line.
+    """
+
+    __slots__ = ("authority", "host", "port", "target", "url")
+
+    def __init__(self, url: str) -> None:
+        scheme, separator, rest = url.partition("://")
+        if scheme.lower() == "https":
+            raise EndpointError(f"{url}: https is not supported yet: give an http:// URL of a toolman in the same Pod")
+        if not separator or scheme.lower() != "http":
+            raise EndpointError(f"{url!r} is not a URL: give one such as http://localhost:3000/mcp")
+        if not (url.isascii() and url.isprintable()) or " " in url or "#" in url:
+            raise EndpointError(f"{url!r}: blanks, fragments and characters outside ASCII must be percent-encoded")
+        self.url = url
+        self.authority, query, path = rest, "", ""
+        for position, character in enumerate(rest):
+            if character in "/?":
+                self.authority, query, path = rest[:position], character, rest[position:]
+                break
+        self.target = "/" + path if query == "?" else path or "/"
+        self.host, self.port = _host_and_port(url, self.authority)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether what is sent stays on this machine."""
+        return self.host in LOOPBACK_NAMES
+
+    def addresses(self) -> list[Address]:
+        """List the addresses to try, best first.
+
+        ``localhost`` is not looked up: images without a hosts file have no answer, and many lists put ::1 first,
+        where a stranger may listen when toolman serves 127.0.0.1 alone.
+
+        Raises:
+            OSError: The name is unknown.
+        """
+        if self.host == LOCALHOST:
+            return [(socket.AF_INET, ("127.0.0.1", self.port)), (socket.AF_INET6, ("::1", self.port, 0, 0))]
+        # Bytes, since a str would load the tables of international names.
+        found = socket.getaddrinfo(self.host.encode(), self.port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # only INET families
+
+
+def _host_and_port(url: str, authority: str) -> tuple[str, int]:
+    if "@" in authority:
+        # The text goes to a log: it must not repeat a password.
+        raise EndpointError("the URL must not hold credentials: use MCP_WRAPPER_TOKEN_FILE")
+    if authority.startswith("["):
+        host, bracket, port = authority[1:].partition("]")
+        if not bracket or ":" not in host or (port and not port.startswith(":")):
+            raise EndpointError(f"{url!r}: an IPv6 address must look like [::1] or [::1]:3000")
+        if not frozenset(host) <= frozenset("0123456789abcdefABCDEF:."):
+            raise EndpointError(f"{url!r}: {host!r} is not an IPv6 address")
+        port = port[1:]
+    else:
+        host, _, port = authority.partition(":")
+        host = host.lower()
+        if not host or not frozenset(host) <= _HOST_CHARACTERS:
+            raise EndpointError(f"{url!r}: {host!r} is not a host name")
+    if not port:
+        return host, 80
+    # str.isdigit is true of digits that int() does not know; the URL is ASCII here.
+    if not port.isdigit() or not 0 < int(port[:6]) <= MAX_PORT:
+        raise EndpointError(f"{url!r}: the port must be a number from 1 to {MAX_PORT}")
+    return host, int(port)

@@ -1,0 +1,118 @@
+"""The builder as the operator uses it: bound to its settings, never waiting where a reconciliation would wait, too."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from mcp_operator.images import cleanup, git, pipeline
+from mcp_operator.images.contract import BuildCancelled, BuildError, Step
+from mcp_operator.images.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from mcp_operator.images.contract import BuildRequest, BuildResult, GitSource, Progress
+    from mcp_operator.settings import Settings
+
+BASES_INTERVAL = 600.0
+"""Seconds between looks at the base images: another one of the same name means building on it."""
+BASES_RETRY = 10.0
+"""Seconds until an engine that could not be asked for them is asked again."""
+STOP_TIMEOUT = 5.0
+"""Seconds for such a look to notice that it is over."""
+
+logger = logging.getLogger(__name__)
+
+
+class ImageBuilder:
+    """Builds with :mod:`mcp_operator.images`, and knows the base images without asking for each key.
+
+    Looking at base images can mean pulling them, which takes minutes; that happens in a thread of its own.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bases: Mapping[str, str] | None = None
+        self._trouble: BuildError | None = None
+        self._stop = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Look at the base images from now on; ``changed`` is called when they are known or others than before."""
+        self._watcher = threading.Thread(target=self._watch, args=(changed,), name="base-images", daemon=True)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop looking at the base images."""
+        self._stop.set()
+        if self._watcher is not None:
+            self._watcher.join(STOP_TIMEOUT)
+
+    def resolve(self, source: GitSource) -> str:
+        """Give the commit that a source means now; see :func:`mcp_operator.images.git.resolve`."""
+        return git.resolve(source, self._settings, self._stop)
+
+    def key(self, request: BuildRequest) -> str:
+        """Hash what the build of a request, its commit given, depends on.
+
+        Raises:
+            BuildError: The base images are not known (yet).
+        """
+        bases = self._bases
+        if bases is None:
+            raise self._trouble or BuildError(
+                "LookingAtBaseImages",
+                "the base images are being looked at, or pulled",
+                step=Step.BUILD,
+                transient=True,
+            )
+        return pipeline.key(request, request.source.commit or "", bases)
+
+    def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
+        """Build, verify and push; see :func:`mcp_operator.images.pipeline.build`."""
+        return pipeline.build(request, self._settings, progress, cancelled)
+
+    def forget(self, uid: str) -> None:
+        """Remove what was made for an MCPServer that is gone.
+
+        Raises:
+            BuildError: The engine cannot be reached.
+        """
+        cleanup.forget(uid)
+
+    def sweep(self, alive: Collection[str]) -> None:
+        """Remove what an operator that ended without tidying up has left. Only while no build runs.
+
+        Args:
+            alive: UIDs of the MCPServers that there are; their images stay.
+
+        Raises:
+            BuildError: The engine cannot be reached.
+        """
+        cleanup.sweep(alive)
+        with Engine() as engine:
+            for uid in alive:  # containers and folders of builds that were cut short
+                cleanup.remove_containers(engine, uid)
+                cleanup.remove_folders(uid)
+
+    def _watch(self, changed: Callable[[], None]) -> None:
+        delay = 0.0
+        while not self._stop.wait(delay):
+            try:
+                found = pipeline.bases(self._settings, self._stop)
+            except BuildCancelled:
+                return
+            except BuildError as error:
+                if self._trouble is None:
+                    logger.warning("base images: %s %s", error.message, error.hint)
+                self._trouble = error
+                delay = BASES_RETRY
+                continue
+            self._trouble = None
+            delay = BASES_INTERVAL
+            if found != self._bases:
+                self._bases = found
+                logger.info("base images: %s", ", ".join(f"{name} is {image}" for name, image in found.items()))
+                changed()

@@ -1,0 +1,100 @@
+"""Find and remove what builds left: images and containers by their label, temporary folders by their name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_operator import names
+from mcp_operator.images.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_FOLDER = "toolman-build-"
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
+_ROUNDS = 50
+"""Images are removed from the top: with each round those below may go. No Dockerfile of ours has more layers."""
+
+
+def folder_prefix(uid: str) -> str:
+    """Give the start of the names of an owner's temporary folders.
+
+    Raises:
+        ValueError: Not a UID; it would name something else.
+    """
+    if not _UID.match(uid):
+        raise ValueError(f"not a UID: {uid!r}")
+    return f"{_FOLDER}{uid}."
+
+
+def sweep(alive_uids: Collection[str]) -> None:
+    """Remove images, containers and temporary folders of owners that are gone, and half-built images of nobody.
+
+    Not while builds run for owners that are not in ``alive_uids``.
+
+    Raises:
+        BuildError: The engine cannot be reached.
+    """
+    for folder in _folders(_FOLDER):
+        if folder.name.removeprefix(_FOLDER).partition(".")[0] not in alive_uids:
+            shutil.rmtree(folder, ignore_errors=True)
+    with Engine() as engine:
+        for container, labels in engine.containers([names.LABEL_UID]).items():
+            if labels.get(names.LABEL_UID) not in alive_uids:
+                engine.remove_container(container)
+        gone = {
+            image.labels[names.LABEL_UID]
+            for image in engine.images([names.LABEL_UID], intermediate=True)
+            if image.labels[names.LABEL_UID] not in alive_uids
+        }
+        for uid in gone:
+            remove_images(engine, uid)
+
+
+def forget(uid: str) -> None:
+    """Remove everything that was ever made for an owner.
+
+    Raises:
+        BuildError: The engine cannot be reached.
+    """
+    remove_folders(uid)
+    with Engine() as engine:
+        remove_containers(engine, uid)
+        remove_images(engine, uid)
+
+
+def remove_folders(uid: str) -> None:
+    """Remove an owner's temporary folders."""
+    for folder in _folders(folder_prefix(uid)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_containers(engine: Engine, uid: str) -> None:
+    """Remove an owner's containers."""
+    for container in engine.containers([f"{names.LABEL_UID}={uid}"]):
+        engine.remove_container(container)
+
+
+def remove_images(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
+    """Remove an owner's images.
+
+    Args:
+        engine: Where.
+        uid: The owner.
+        keep: Short IDs (12 hex digits) of images that stay.
+    """
+    label = [f"{names.LABEL_UID}={uid}"]
+    for _ in range(_ROUNDS):
+        # Only those on top: an image that another is made from goes with it.
+        found = [image for image in engine.images(label) if image.id.removeprefix("sha256:")[:12] not in keep]
+        removed = [engine.remove_image(image.id, force=bool(image.tags)) for image in found]
+        if not any(removed):
+            return
+
+
+def _folders(prefix: str) -> list[Path]:
+    return [path for path in Path(tempfile.gettempdir()).glob(f"{prefix}*") if path.is_dir() and not path.is_symlink()]

@@ -1,0 +1,146 @@
+"""Choose what starts a Python server: a script of the package, a module, or a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator.images.detect.candidate import APP, Problem, Start, join, preferred
+from mcp_operator.images.reasons import Reason
+from mcp_operator.images.tree import PLAIN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from mcp_operator.images.tree import Tree
+
+VENV = f"{APP}/.venv"
+
+_SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_TARGET = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:\[.*\])?\Z")
+_PACKAGE = re.compile(r"[A-Za-z_]\w*\Z")
+_RUNS = re.compile(r"\.run(?:_\w+)?\s*\(|\brun\s*\(|__name__\s*==|stdio_server\s*\(")
+_FILES = ("main.py", "server.py", "app.py", "src/main.py", "src/server.py", "run.py", "mcp_server.py")
+
+
+def choose(
+    tree: Tree,
+    folder: str,
+    settings: Mapping[str, Any],
+    server_files: Sequence[str],
+    dependencies: AbstractSet[str],
+    *,
+    package: bool,
+) -> Start:
+    """Choose the start command of the project in ``folder``.
+
+    Args:
+        tree: The repository.
+        folder: Of the project.
+        settings: Its pyproject.toml.
+        server_files: Files in which a server is made.
+        dependencies: Normalised names of what it depends on.
+        package: It can be installed, so that its scripts exist.
+    """
+    name = _name(settings)
+    scripts = _scripts(settings)
+    if scripts:
+        return _script(tree, folder, scripts, name, package=package)
+    return (
+        _module(tree, folder, name, package=package)
+        or _file(tree, folder, server_files, dependencies)
+        or Start(
+            problem=Problem(
+                Reason.NO_START_COMMAND,
+                f"{join(folder, 'pyproject.toml')} has no scripts, and there is no __main__.py, main.py or server.py",
+                "Add [project.scripts], or set spec.build.command, such as [python, FILE].",
+            ),
+        )
+    )
+
+
+def _table(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    value: object = settings
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _name(settings: Mapping[str, Any]) -> str:
+    return str(_table(settings, "project").get("name") or _table(settings, "tool", "poetry").get("name") or "")
+
+
+def _scripts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Give name and target of each script; what is not of the usual form was written to confuse and is left out."""
+    found = _table(settings, "project", "scripts") or _table(settings, "tool", "poetry", "scripts")
+    return {
+        name: target
+        for name, target in found.items()
+        if _SCRIPT.match(name) and isinstance(target, str) and _TARGET.match(target)
+    }
+
+
+def _script(tree: Tree, folder: str, scripts: dict[str, str], project: str, *, package: bool) -> Start:
+    chosen = preferred(list(scripts), project, ("stdio", "mcp", "server"))
+    if not chosen and len(set(scripts.values())) == 1:
+        chosen = min(scripts)
+    if not chosen:
+        listed = ", ".join(sorted(scripts)[:8])
+        return Start(
+            problem=Problem(
+                Reason.AMBIGUOUS_START_COMMAND,
+                f"there are several scripts ({listed}) and none is named like the project",
+                "Set spec.build.command to the right one.",
+            ),
+        )
+    if package:
+        return Start(before=(f"{VENV}/bin/{chosen}",), why=f"{chosen} (project.scripts)")
+    # Without a build system no script is installed: do what it would do. The project's folder is where it starts.
+    match = _TARGET.match(scripts[chosen])
+    module, function = (match[1], match[2]) if match else ("", "")
+    code = f"import sys; from {module} import {function.partition('.')[0]}; sys.exit({function}())"
+    if tree.is_folder(join(folder, "src")) and not tree.is_file(join(folder, "src/__init__.py")):
+        code = f"import sys; sys.path.insert(0, 'src'); {code.removeprefix('import sys; ')}"
+    return Start(before=(f"{VENV}/bin/python", "-c", code), why=f"{chosen} (project.scripts, {module}:{function})")
+
+
+def _module(tree: Tree, folder: str, project: str, *, package: bool) -> Start | None:
+    found: dict[str, str] = {}
+    for prefix in ("src", "."):
+        for name in tree.below(join(folder, prefix)):
+            path = PurePosixPath(name)
+            if (
+                path.name == "__main__.py"
+                and str(path.parent.parent) == join(folder, prefix)
+                and _PACKAGE.match(path.parent.name)
+            ):
+                found.setdefault(path.parent.name, prefix)
+    found.pop("tests", None)
+    chosen = preferred(sorted(found), project, ("mcp", "server"))
+    if not chosen:
+        return None
+    if not package and found[chosen] == "src":
+        return Start(before=(f"{VENV}/bin/python",), file=f"src/{chosen}/__main__.py", why=f"src/{chosen}/__main__.py")
+    return Start(before=(f"{VENV}/bin/python", "-m", chosen), why=f"python -m {chosen} (__main__.py)")
+
+
+def _file(tree: Tree, folder: str, server_files: Sequence[str], dependencies: AbstractSet[str]) -> Start | None:
+    relative = [str(PurePosixPath(name).relative_to(folder)) for name in server_files]
+    known = [name for name in _FILES if tree.is_file(join(folder, name))]
+    # A known name that makes a server, or runs one made elsewhere; else the only file that makes one.
+    choice = next((name for name in known if name in relative), "") or (known[0] if known else "")
+    if not choice:
+        flat = [name for name in relative if "/" not in name]
+        if len(flat) == 1 or len(relative) == 1:
+            choice = (flat or relative)[0]
+    if not choice or not PLAIN_PATH.match(choice):
+        return None
+    if _RUNS.search(tree.text(join(folder, choice))):
+        return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server)")
+    # A file that makes a server object and never runs it is made for the SDK's own command.
+    program = "fastmcp" if "fastmcp" in dependencies else "mcp"
+    return Start(
+        before=(f"{VENV}/bin/{program}", "run"), file=choice, why=f"{program} run {choice} (it never runs itself)"
+    )

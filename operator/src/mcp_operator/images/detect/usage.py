@@ -1,0 +1,108 @@
+"""Does a folder make an MCP server? Told from its sources and dependencies; nothing is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from mcp_operator.images.detect.candidate import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp_operator.images.tree import Tree
+
+MAX_SOURCES = 3000
+"""Source files that are read; what decides is near the top of any sensible project."""
+
+_ASIDE = re.compile(
+    r"(?:^|/)(?:tests?|__tests__|examples?|docs?|benchmarks?|fixtures|e2e|scripts)(?:/|$)|\.(?:test|spec)\."
+)
+"""Where a server in a source file proves nothing about the project."""
+
+
+class Language(NamedTuple):
+    """What to look for in the sources of a language."""
+
+    suffixes: tuple[str, ...]
+    server: re.Pattern[str]
+    client: re.Pattern[str]
+    packages: frozenset[str]
+
+
+PYTHON = Language(
+    suffixes=(".py",),
+    server=re.compile(
+        r"^\s*(?:from|import)\s+(?:mcp\.server|fastmcp)\b|^\s*from\s+mcp\s+import\s.*\b(?:FastMCP|MCPServer|Server)\b"
+        r"|\bFastMCP\s*\(|\bMCPServer\s*\(",
+        re.MULTILINE,
+    ),
+    client=re.compile(r"\bClientSession\b|^\s*(?:from|import)\s+mcp\.client\b", re.MULTILINE),
+    packages=frozenset({"mcp", "fastmcp", "mcp-server", "mcp-types"}),
+)
+NODE = Language(
+    suffixes=(".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs"),
+    server=re.compile(
+        r"@modelcontextprotocol/sdk/server|@modelcontextprotocol/(?:server|node)[\"'/]|\bnew\s+(?:McpServer|MCPServer|FastMCP)\s*\("
+        r"|[\"'](?:fastmcp|mcp-framework)[\"']",
+    ),
+    client=re.compile(r"@modelcontextprotocol/sdk/client|@modelcontextprotocol/client[\"'/]"),
+    packages=frozenset(
+        {
+            "@modelcontextprotocol/sdk",
+            "@modelcontextprotocol/server",
+            "@modelcontextprotocol/node",
+            "fastmcp",
+            "mcp-framework",
+        },
+    ),
+)
+# Servers that speak JSON-RPC themselves name these two methods as strings.
+_BY_HAND = (re.compile(r"[\"']tools/list[\"']"), re.compile(r"[\"']initialize[\"']"))
+
+
+class Usage(NamedTuple):
+    """How MCP is used, what shows it, and the source files that make a server."""
+
+    use: Use
+    evidence: tuple[str, ...]
+    server_files: tuple[str, ...] = ()
+
+
+def examine(tree: Tree, folder: str, language: Language, dependencies: Iterable[str], inner: Iterable[str]) -> Usage:
+    """Look at the dependencies and sources below ``folder``.
+
+    Args:
+        tree: The repository.
+        folder: Where.
+        language: What to look for.
+        dependencies: Names of the project's direct dependencies.
+        inner: Folders below that are projects of their own, and not looked at.
+    """
+    found = sorted(set(dependencies) & language.packages)
+    servers, clients = _scan(tree, folder, language, tuple(f"{name}/" for name in inner))
+    evidence = [f"depends on {', '.join(found)}"] if found else []
+    if servers:
+        more = f" and {len(servers) - 1} more" if len(servers) > 1 else ""
+        return Usage(Use.SERVER, (*evidence, f"{servers[0]}{more} makes an MCP server"), tuple(servers))
+    if clients:
+        return Usage(Use.CLIENT, (*evidence, f"{clients[0]} is an MCP client, and nothing makes a server"))
+    return Usage(Use.DEPENDENCY if found else Use.NONE, tuple(evidence))
+
+
+def _scan(tree: Tree, folder: str, language: Language, apart: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    servers: list[str] = []
+    clients: list[str] = []
+    sources = (name for name in tree.below(folder) if name.endswith(language.suffixes) and not name.startswith(apart))
+    for name in list(sources)[:MAX_SOURCES]:
+        relative = name if folder == "." else name.removeprefix(f"{folder}/")
+        if _ASIDE.search(relative):
+            continue
+        text = tree.text(name)
+        if language.server.search(text) or all(pattern.search(text) for pattern in _BY_HAND):
+            servers.append(name)
+        elif language.client.search(text):
+            clients.append(name)
+    # Shallow files first: an entry file says more than a helper deep inside.
+    return sorted(servers, key=lambda name: (len(PurePosixPath(name).parts), name)), clients

@@ -1,0 +1,200 @@
+"""Speak MCP with a server over stdio: ``initialize`` and ``tools/list``. Pure protocol over a :class:`Channel`.
+
+What a server answers was written by a stranger: every length is bounded, every type is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcp_operator.images import redact
+from mcp_operator.images.contract import Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcp_operator.images.budget import Budget
+
+PROTOCOL = "2025-11-25"
+KNOWN_PROTOCOLS = ("2024-11-05", "2025-03-26", "2025-06-18", PROTOCOL)
+
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of one message: a thousand tools with large schemas have four MiB."""
+MAX_MESSAGES = 1000
+"""Messages and other lines between a request and its answer."""
+MAX_PAGES = 100
+MAX_TOOLS = 5000
+MAX_NAME = 256
+
+_METHOD_NOT_FOUND = -32601
+
+
+class HandshakeError(Exception):
+    """The server answered, and not as MCP says; the text says how."""
+
+
+class Channel(Protocol):
+    """The streams of a running server."""
+
+    def write(self, data: bytes, budget: Budget) -> None:
+        """Write to its stdin."""
+
+    def read(self, budget: Budget) -> bytes:
+        """Give the next piece of its stdout; raises when there is no more or the budget is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a server said of itself.
+
+    Attributes:
+        protocol: The revision that it chose.
+        server: Its name and version, for people.
+        tools: In its order; of several with one name the first.
+        noise: Lines on stdout that were no messages.
+    """
+
+    protocol: str
+    server: str
+    tools: tuple[Tool, ...]
+    noise: int
+
+
+def tool_hash(tool: dict[str, Any]) -> str:
+    """Hash a tool as ``tools/list`` gives it: canonical JSON (sorted keys, no blanks, ASCII), ``sha256:<hex>``."""
+    text = json.dumps(tool, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def perform(channel: Channel, budget: Budget) -> Manifest:
+    """Do the handshake.
+
+    Raises:
+        HandshakeError: The server's answer is wrong or an error.
+        Exception: What the channel raises at its end, or when the budget is over.
+    """
+    peer = _Peer(channel, budget)
+    result = peer.request(
+        "initialize",
+        {
+            "protocolVersion": PROTOCOL,
+            "capabilities": {},
+            "clientInfo": {"name": "mcp-operator", "version": "1"},
+        },
+    )
+    version = result.get("protocolVersion")
+    if version not in KNOWN_PROTOCOLS:
+        raise HandshakeError(f"the server chose the protocol revision {_short(version)}, which is not known")
+    peer.notify("notifications/initialized")
+    capabilities = result.get("capabilities")
+    has_tools = isinstance(capabilities, dict) and "tools" in capabilities
+    tools = tuple(_tools(peer)) if has_tools else ()
+    return Manifest(protocol=version, server=_server(result.get("serverInfo")), tools=tools, noise=peer.noise)
+
+
+def _tools(peer: _Peer) -> Iterator[Tool]:
+    seen: set[str] = set()
+    cursor: object = None
+    for _ in range(MAX_PAGES):
+        result = peer.request("tools/list", {} if cursor is None else {"cursor": cursor})
+        listed = result.get("tools")
+        if not isinstance(listed, list):
+            raise HandshakeError("the answer to tools/list has no list of tools")
+        for tool in listed:
+            name = tool.get("name") if isinstance(tool, dict) else None
+            if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+                raise HandshakeError(f"a tool has no usable name: {_short(name)}")
+            if name not in seen:
+                seen.add(name)
+                yield Tool(name=name, hash=tool_hash(tool))
+        if len(seen) > MAX_TOOLS:
+            raise HandshakeError(f"the server lists more than {MAX_TOOLS} tools")
+        # The empty string is a cursor, too: only its absence ends the list.
+        cursor = result.get("nextCursor")
+        if cursor is None:
+            return
+    raise HandshakeError(f"the list of tools has more than {MAX_PAGES} pages")
+
+
+def _server(info: object) -> str:
+    if not isinstance(info, dict):
+        return ""
+    return redact.line(f"{info.get('name', '')} {info.get('version', '')}".strip())[:200]
+
+
+def _short(value: object) -> str:
+    return redact.line(repr(value))[:80]
+
+
+class _Peer:
+    """One request at a time; what else the server says in the meantime is answered or dropped."""
+
+    def __init__(self, channel: Channel, budget: Budget) -> None:
+        self._channel = channel
+        self._budget = budget
+        self._buffer = bytearray()
+        self._last = 0
+        self.noise = 0
+
+    def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its result."""
+        self._last += 1
+        self._send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
+        for _ in range(MAX_MESSAGES):
+            message = self._message()
+            if "method" in message:
+                self._react(message)
+            elif message.get("id") == self._last:
+                return _result(method, message)
+        raise HandshakeError(f"the server wrote {MAX_MESSAGES} lines without answering {method}")
+
+    def notify(self, method: str) -> None:
+        """Send a notification."""
+        self._send({"jsonrpc": "2.0", "method": method})
+
+    def _react(self, message: dict[str, Any]) -> None:
+        identity = message.get("id")
+        if not isinstance(identity, str | int):
+            return
+        if message["method"] == "ping":
+            self._send({"jsonrpc": "2.0", "id": identity, "result": {}})
+        else:
+            error = {"code": _METHOD_NOT_FOUND, "message": "not offered during the handshake"}
+            self._send({"jsonrpc": "2.0", "id": identity, "error": error})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._channel.write(json.dumps(message).encode() + b"\n", self._budget)
+
+    def _message(self) -> dict[str, Any]:
+        """Give the next message; a line that is none counts as an empty one."""
+        try:
+            message = json.loads(self._line())
+        except (ValueError, RecursionError):
+            self.noise += 1
+            return {}
+        return message if isinstance(message, dict) else {}
+
+    def _line(self) -> bytes:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > MAX_LINE:
+                raise HandshakeError(f"the server wrote a line of more than {MAX_LINE // 2**20} MiB")
+            self._buffer += self._channel.read(self._budget)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+
+def _result(method: str, message: dict[str, Any]) -> dict[str, Any]:
+    error = message.get("error")
+    if error is not None:
+        said = error.get("message") if isinstance(error, dict) else error
+        raise HandshakeError(f"the server answers {method} with an error: {redact.line(str(said))[:300]}")
+    result = message.get("result")
+    if not isinstance(result, dict):
+        raise HandshakeError(f"the answer to {method} has no result")
+    return result

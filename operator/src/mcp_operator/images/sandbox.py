@@ -1,0 +1,179 @@
+"""Run an untrusted image as a Pod will: no capabilities, read-only root, its own user, little memory, few processes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator import names
+from mcp_operator.images import redact
+from mcp_operator.images.contract import Step
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Mapping
+
+    from mcp_operator.images.budget import Budget
+    from mcp_operator.images.engine import Engine
+
+MEMORY = 1024**3
+PROCESSES = 256
+CPUS = 2
+STDERR_LINES = 100
+PROBE_SECONDS = 30
+"""For asking a base image what it is; a container starts in half a second."""
+
+_FRAME = struct.Struct(">BxxxL")
+_STDERR = 2
+_PROBE_LIMIT = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a container may use, and how it starts. Without ``entrypoint`` the image's own."""
+
+    network: bool = False
+    user: str = f"{names.SERVER_UID_FIRST}:{names.SERVER_UID_FIRST}"
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def host_config(self) -> dict[str, Any]:
+        """Give the arguments for the engine's client."""
+        return {
+            "network_mode": "bridge" if self.network else "none",
+            "read_only": True,
+            "tmpfs": {names.SERVER_HOME: f"rw,nosuid,nodev,size={MEMORY // 4},mode=1777"},
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "mem_limit": MEMORY,
+            "memswap_limit": MEMORY,
+            "pids_limit": PROCESSES,
+            "nano_cpus": CPUS * 10**9,
+            "log_config": {"Type": "none", "Config": {}},
+        }
+
+
+class Ended(Exception):  # noqa: N818 - the end of a stream, which may be no error
+    """The container closed its output."""
+
+
+class Sandbox:
+    """A running container and its streams. Made by :func:`started`.
+
+    Attributes:
+        stderr: What it wrote there, last lines.
+    """
+
+    def __init__(self, engine: Engine, container: str, connection: socket.socket) -> None:
+        self._engine = engine
+        self._container = container
+        self._connection = connection
+        self._buffer = bytearray()
+        self.stderr: list[str] = []
+        self._partial = ""
+
+    def write(self, data: bytes, budget: Budget) -> None:
+        """Write to stdin.
+
+        Raises:
+            Ended: It reads no more.
+            TimeoutError: It has not read for as long as the budget allows.
+        """
+        self._connection.settimeout(max(0.1, budget.remaining()))
+        try:
+            self._connection.sendall(data)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Ended from error
+
+    def read(self, budget: Budget) -> bytes:
+        """Give the next piece of stdout; stderr is kept aside.
+
+        Raises:
+            Ended: There is no more.
+            BuildCancelled: The budget says so.
+            BuildError: The time is used up.
+        """
+        while True:
+            header = self._exactly(_FRAME.size, budget)
+            stream, length = _FRAME.unpack(header)
+            data = self._exactly(length, budget)
+            if stream != _STDERR:
+                return data
+            self._keep(data.decode(errors="replace"))
+
+    def exit(self) -> tuple[int, bool]:
+        """Give the exit code, and whether memory ran out; (-1, False) while it runs."""
+        # The streams end a moment before the engine has noted why.
+        until = time.monotonic() + 5
+        while (state := self._engine.state(self._container)).get("Running") and time.monotonic() < until:
+            time.sleep(0.05)
+        code = -1 if state.get("Running") else int(state.get("ExitCode", -1))
+        return code, bool(state.get("OOMKilled"))
+
+    def _exactly(self, count: int, budget: Budget) -> bytes:
+        while len(self._buffer) < count:
+            budget.check(Step.VERIFY)
+            self._connection.settimeout(0.1)
+            try:
+                data = self._connection.recv(1 << 20)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise Ended from error
+            if not data:
+                raise Ended
+            self._buffer += data
+        wanted = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return wanted
+
+    def _keep(self, text: str) -> None:
+        *whole, self._partial = (self._partial + text)[-65536:].split("\n")
+        self.stderr += redact.lines("\n".join(whole))
+        del self.stderr[:-STDERR_LINES]
+
+
+@contextlib.contextmanager
+def started(engine: Engine, image: str, limits: Limits, uid: str) -> Iterator[Sandbox]:
+    """Run an image for the time of the block; the container is gone afterwards, whatever happens."""
+    container = engine.create(image, limits, {names.LABEL_UID: uid, names.MANAGED_BY: names.MANAGER})
+    try:
+        # Attached before it starts: what it says first would be lost otherwise.
+        connection = engine.attach(container)
+        try:
+            engine.start(container)
+            yield Sandbox(engine, container, connection)
+        finally:
+            connection.close()
+    finally:
+        engine.remove_container(container)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """An interpreter of a base image: where it is, and its version in digits and dots."""
+
+    path: str
+    version: str
+
+
+_SAFE = re.compile(r"(/[\w./-]+) (\d+(?:\.\d+)+)\Z")
+
+
+def python(engine: Engine, base: str, uid: str, budget: Budget) -> Interpreter:
+    """Ask a base image for its Python. ``path`` is empty if it has none."""
+    code = "import sys; print(sys.executable, '.'.join(map(str, sys.version_info[:3])))"
+    limits = Limits(entrypoint=("python3", "-c", code))
+    output = b""
+    with started(engine, base, limits, uid) as sandbox, contextlib.suppress(Ended):
+        while len(output) < _PROBE_LIMIT:
+            output += sandbox.read(budget)
+    match = _SAFE.match(output.decode(errors="replace").strip())
+    return Interpreter(path=match[1], version=match[2]) if match else Interpreter(path="", version="0")

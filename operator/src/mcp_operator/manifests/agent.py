@@ -1,0 +1,67 @@
+"""The user's own containers in the agent's Pod: as they are written, with the wrapper, toolman's URL and hardening."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator import names
+from mcp_operator.manifests import security
+from mcp_wrapper import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where client libraries look
+TOKEN_SECONDS = 3607
+"""What Kubernetes itself asks for."""
+
+_WRAPPER_MOUNT = {"name": names.INSTALL_VOLUME, "mountPath": names.INSTALL_PATH, "readOnly": True}
+_TOKEN_MOUNT = {"name": names.TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
+
+
+def container(written: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Give one of the user's containers as it goes into the Pod.
+
+    Args:
+        written: The container as the user wrote it.
+        spec: The user's whole Pod spec.
+    """
+    variables = written.get("env") or []
+    mounts = written.get("volumeMounts") or []
+    if all(variable.get("name") != environment.URL_VARIABLE for variable in variables):
+        variables = [*variables, {"name": environment.URL_VARIABLE, "value": names.TOOLMAN_URL}]
+    token = [_TOKEN_MOUNT] if wants_token(spec) and all(m.get("mountPath") != TOKEN_PATH for m in mounts) else []
+    return {
+        **written,
+        "env": variables,
+        "volumeMounts": [*mounts, _WRAPPER_MOUNT, *token],
+        "securityContext": security.hardened(written.get("securityContext") or {}, spec.get("securityContext") or {}),
+    }
+
+
+def wants_token(spec: Mapping[str, Any]) -> bool:
+    """Tell whether the user asks for the service account's token."""
+    return spec.get("automountServiceAccountToken") is True
+
+
+def volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the volumes of the user's containers, with the token if it is asked for.
+
+    Kubernetes would mount the token into every container of the Pod, the MCP servers' too; so we mount the same
+    volume ourselves, into the user's containers only.
+    """
+    return [*(spec.get("volumes") or []), *([_token()] if wants_token(spec) else [])]
+
+
+def _token() -> dict[str, Any]:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return {
+        "name": names.TOKEN_VOLUME,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [namespace]}},
+            ],
+        },
+    }

@@ -1,0 +1,232 @@
+"""Should a server be built again, should a Pod be made again? Chains of tiny predicates, the first that speaks decides.
+
+Pure: what they look at is an argument. Every verdict carries its reason, for Events and logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from mcp_operator.workqueue import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mcp_operator.models.status import BuildStatus
+
+FactsT = TypeVar("FactsT")
+VerdictT = TypeVar("VerdictT")
+
+RETRY_FIRST: Final = 15.0
+"""Seconds until a build that failed for a passing reason is tried again."""
+RETRY_CAP: Final = 900.0
+"""Seconds at most: a registry that is down for hours should not be asked all the time, nor forgotten."""
+
+
+# --- builds
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFacts:
+    """What a decision about building depends on.
+
+    Attributes:
+        key: Hash of everything that a build would now be made from.
+        image_key: The same hash, of the image in service; None when there is none.
+        last: The last build as the status has it, finished or not.
+        now: The time, UTC.
+    """
+
+    key: str
+    image_key: str | None
+    last: BuildStatus | None
+    now: datetime
+
+
+@dataclass(frozen=True)
+class BuildVerdict:
+    """Build or not, why, and in how many seconds to ask again (None: only when something changes)."""
+
+    build: bool
+    reason: str
+    delay: float | None = None
+
+
+def rebuild(facts: BuildFacts) -> BuildVerdict:
+    """Decide whether an image is to be built now."""
+    return _first(_BUILD_CHAIN, facts)
+
+
+def _image_is_current(facts: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=False, reason="UpToDate") if facts.image_key == facts.key else None
+
+
+def _failed_for_good(facts: BuildFacts) -> BuildVerdict | None:
+    if _failed(facts) and facts.last is not None and not facts.last.transient:
+        return BuildVerdict(build=False, reason="FailedBefore")
+    return None
+
+
+def _failed_just_now(facts: BuildFacts) -> BuildVerdict | None:
+    if not _failed(facts) or facts.last is None or facts.last.finished_at is None:
+        return None
+    delay = backoff(facts.last.attempts - 1, RETRY_FIRST, RETRY_CAP)
+    passed = (facts.now - parse_time(facts.last.finished_at)).total_seconds()
+    # a finish in the future is a clock that was set back: it must not stop builds until then
+    if 0 <= passed < delay:
+        return BuildVerdict(build=False, reason="BackOff", delay=delay - passed)
+    return None
+
+
+def _failed_some_time_ago(facts: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=True, reason="Retry") if _failed(facts) else None
+
+
+def _was_interrupted(facts: BuildFacts) -> BuildVerdict | None:
+    if facts.last is not None and facts.last.key == facts.key:
+        return BuildVerdict(build=True, reason="Unfinished")
+    return None
+
+
+def _changed(facts: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=True, reason="SourceOrBuildChanged") if facts.image_key is not None else None
+
+
+def _none_yet(_: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=True, reason="FirstBuild")
+
+
+def _failed(facts: BuildFacts) -> bool:
+    return facts.last is not None and facts.last.key == facts.key and facts.last.failed_step is not None
+
+
+_BUILD_CHAIN: Final[Sequence[Callable[[BuildFacts], BuildVerdict | None]]] = (
+    _image_is_current,
+    _failed_for_good,
+    _failed_just_now,
+    _failed_some_time_ago,
+    _was_interrupted,
+    _changed,
+    _none_yet,
+)
+
+
+# --- Pods
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodFacts:
+    """What a decision about an agent's Pod depends on.
+
+    Attributes:
+        exists: There is a Pod of the agent's name.
+        controller_uid: UID of its controlling owner; empty when it has none.
+        controlled_by_agent_kind: That owner is an MCPAgent.
+        agent_uid: UID of the agent.
+        deleting: The Pod is ending.
+        phase: The Pod's.
+        pod_hash: What it was made from, and what it would now be made from.
+        config_hash: The configuration it was told of, and what that would now be.
+        complete: All servers are known, so that a Pod could be made now.
+    """
+
+    exists: bool
+    controller_uid: str = ""
+    controlled_by_agent_kind: bool = False
+    agent_uid: str = ""
+    deleting: bool = False
+    phase: str = ""
+    pod_hash: tuple[str, str] = ("", "")
+    config_hash: tuple[str, str] = ("", "")
+    complete: bool = True
+
+
+PodAction = Literal["create", "wait", "leave", "remove", "replace", "annotate", "keep"]
+"""Create it; wait for it to go; it is not ours; delete it because it ended; delete it because it must be another;
+tell it of a new configuration; nothing."""
+
+
+@dataclass(frozen=True)
+class PodVerdict:
+    """What to do about the Pod, and why."""
+
+    action: PodAction
+    reason: str
+
+
+def pod_change(facts: PodFacts) -> PodVerdict:
+    """Decide what to do about an agent's Pod."""
+    return _first(_POD_CHAIN, facts)
+
+
+def _absent(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("create", "Absent") if not facts.exists else None
+
+
+def _of_an_earlier_agent(facts: PodFacts) -> PodVerdict | None:
+    if facts.controller_uid != facts.agent_uid and facts.controlled_by_agent_kind:
+        return PodVerdict("wait", "OfAnEarlierAgent")  # the garbage collector takes it
+    return None
+
+
+def _foreign(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("leave", "NotOurs") if facts.controller_uid != facts.agent_uid else None
+
+
+def _ending(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("wait", "Ending") if facts.deleting else None
+
+
+def _ended(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("remove", f"Pod{facts.phase}") if facts.phase in {"Failed", "Succeeded"} else None
+
+
+def _made_from_other_things(facts: PodFacts) -> PodVerdict | None:
+    was, wanted = facts.pod_hash
+    if facts.complete and was != wanted:  # a Pod that runs is not torn down for a server that is not ready
+        return PodVerdict("replace", "TemplateOrImageChanged")
+    return None
+
+
+def _told_of_another_configuration(facts: PodFacts) -> PodVerdict | None:
+    was, wanted = facts.config_hash
+    return PodVerdict("annotate", "ConfigurationChanged") if was != wanted else None
+
+
+def _as_it_should_be(_: PodFacts) -> PodVerdict | None:
+    return PodVerdict("keep", "UpToDate")
+
+
+_POD_CHAIN: Final[Sequence[Callable[[PodFacts], PodVerdict | None]]] = (
+    _absent,
+    _of_an_earlier_agent,
+    _foreign,
+    _ending,
+    _ended,
+    _made_from_other_things,
+    _told_of_another_configuration,
+    _as_it_should_be,
+)
+
+
+# ---
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time of a status."""
+    return datetime.fromisoformat(text)
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time for a status: RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _first(chain: Sequence[Callable[[FactsT], VerdictT | None]], facts: FactsT) -> VerdictT:
+    for predicate in chain:
+        verdict = predicate(facts)
+        if verdict is not None:
+            return verdict
+    raise AssertionError("the last predicate of a chain always speaks")

@@ -1,0 +1,176 @@
+"""What an agent's Pod is doing and, when it is not ready, the real cause. Pure: from the Pod as it was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator import cluster, conditions, names, policies
+from mcp_operator.outcomes import Done, Outcome, Waiting
+from mcp_operator.policies import PodFacts
+from mcp_operator.status import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mcp_operator.cluster import Manifest
+
+HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating", ""})
+"""Reasons of a waiting container that pass by themselves."""
+DETAIL_LENGTH = 400
+"""Characters of the kubelet's text that are quoted."""
+
+Status = dict[str, Any]
+
+
+def facts(pod: Manifest | None, agent_uid: str, wanted: Manifest | None, config_hash: str) -> PodFacts:
+    """Put together what the decision about a Pod depends on.
+
+    Args:
+        pod: The Pod of the agent's name, if there is one.
+        agent_uid: UID of the agent.
+        wanted: The Pod that would now be made; None when none can be made now.
+        config_hash: Of the configuration in the ConfigMap.
+    """
+    if pod is None:
+        return PodFacts(exists=False)
+    metadata = pod["metadata"]
+    owner = cluster.controller(pod)
+    annotations = metadata.get("annotations") or {}
+    wanted_hash = wanted["metadata"]["annotations"][names.ANNOTATION_POD_HASH] if wanted is not None else ""
+    return PodFacts(
+        exists=True,
+        controller_uid=str(owner.get("uid", "")),
+        controlled_by_agent_kind=owner.get("kind") == cluster.AGENT.kind
+        and str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/"),
+        agent_uid=agent_uid,
+        deleting="deletionTimestamp" in metadata,
+        phase=phase(pod),
+        pod_hash=(annotations.get(names.ANNOTATION_POD_HASH, ""), wanted_hash),
+        config_hash=(annotations.get(names.ANNOTATION_CONFIG_HASH, ""), config_hash),
+        complete=wanted is not None,
+    )
+
+
+def is_ours(pod: Manifest | None, agent_uid: str) -> bool:
+    """Tell whether a Pod belongs to this very agent."""
+    return pod is not None and cluster.controller(pod).get("uid") == agent_uid
+
+
+def differs(pod: Manifest | None, wanted: Manifest | None) -> bool:
+    """Tell whether a Pod was made from other things than the one that would now be made."""
+    if pod is None or wanted is None:
+        return False
+    was = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_POD_HASH)
+    return bool(was != wanted["metadata"]["annotations"][names.ANNOTATION_POD_HASH])
+
+
+def phase(pod: Manifest) -> str:
+    """Give the Pod's phase."""
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def server_names(pod: Manifest) -> list[str]:
+    """Name the servers that have a container in a Pod."""
+    containers = pod["spec"].get("initContainers") or []
+    prefix = names.SERVER_CONTAINER_PREFIX
+    return [each["name"].removeprefix(prefix) for each in containers if each["name"].startswith(prefix)]
+
+
+def lifetime(pod: Manifest, now: str) -> float:
+    """Give the seconds for which a Pod has been there."""
+    created = pod["metadata"].get("creationTimestamp") or now
+    return (policies.parse_time(now) - policies.parse_time(created)).total_seconds()
+
+
+def outcome(pod: Manifest, required: Sequence[str]) -> Outcome:
+    """Say whether a Pod is ready and, if not, why.
+
+    Args:
+        pod: The Pod.
+        required: The tools for which the agent's containers wait.
+    """
+    current: Status = pod.get("status") or {}
+    if "deletionTimestamp" in pod["metadata"]:
+        return Waiting(conditions.POD_TERMINATING, "the Pod is ending")
+    if phase(pod) in {"Failed", "Succeeded"}:
+        return Waiting(conditions.POD_BACK_OFF, ended(pod))
+    if _condition(current, "Ready").get("status") == "True":
+        return Done(conditions.SUCCEEDED)
+    scheduled = _condition(current, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
+    return _first_trouble(current, required)
+
+
+def ended(pod: Manifest) -> str:
+    """Say how a Pod ended."""
+    current: Status = pod.get("status") or {}
+    parts = [str(current[key]) for key in ("reason", "message") if current.get(key)]
+    return printable(": ".join([f"the Pod {phase(pod).lower()}", *parts]), DETAIL_LENGTH)
+
+
+def _first_trouble(current: Status, required: Sequence[str]) -> Outcome:
+    for container in _containers(current):
+        if container["name"] == names.AWAIT_CONTAINER and not _completed(container):
+            return _awaiting(container, required)
+        trouble = _trouble(container)
+        if trouble is not None:
+            return trouble
+    unready = [each["name"] for each in _containers(current) if "running" in _state(each) and not each.get("ready")]
+    if unready and phase({"status": current}) == "Running":
+        return _waiting(conditions.CONTAINER_NOT_READY, f"not ready yet: {', '.join(unready)}")
+    return _waiting(conditions.POD_STARTING, "containers are being started")
+
+
+def _trouble(container: Status) -> Outcome | None:
+    name, state = container["name"], _state(container)
+    waiting = state.get("waiting") or {}
+    reason = str(waiting.get("reason") or "")
+    last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    crashed = bool(last.get("exitCode")) and not container.get("ready")
+    if reason == "CrashLoopBackOff" or ("waiting" not in state and crashed and "running" not in state):
+        return _waiting(conditions.CONTAINER_CRASHING, f"{name} {_exit(last)}, see kubectl logs -c {name} --previous")
+    if reason not in HARMLESS_WAITING:
+        return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {waiting.get('message') or ''}")
+    return None
+
+
+def _awaiting(container: Status, required: Sequence[str]) -> Outcome:
+    state = _state(container)
+    waiting = str((state.get("waiting") or {}).get("reason") or "")
+    if waiting not in HARMLESS_WAITING | {"CrashLoopBackOff"}:
+        return _trouble(container) or _waiting(conditions.POD_STARTING, "")
+    last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    if "running" not in state and not last:
+        return _waiting(conditions.POD_STARTING, "containers are being started")
+    missing = str(last.get("message") or "").strip()
+    what = missing or f"waiting for {', '.join(required) or 'the servers'}"
+    return _waiting(conditions.AWAITING_TOOLS, what)
+
+
+def _containers(current: Status) -> Iterator[Status]:
+    yield from current.get("initContainerStatuses") or []
+    yield from current.get("containerStatuses") or []
+
+
+def _state(container: Status) -> Status:
+    return container.get("state") or {}
+
+
+def _completed(container: Status) -> bool:
+    return (_state(container).get("terminated") or {}).get("exitCode") == 0
+
+
+def _exit(last: Status) -> str:
+    detail = " ".join(str(last.get("message") or "").split())[-DETAIL_LENGTH:]
+    why = f" ({last['reason']})" if last.get("reason") else ""
+    return f"ended with {last.get('exitCode', 'an error')}{why}" + (f": {detail}" if detail else "")
+
+
+def _condition(current: Status, kind: str) -> Status:
+    listed: list[Status] = current.get("conditions") or []
+    return next((each for each in listed if each.get("type") == kind), {})
+
+
+def _waiting(reason: str, message: str) -> Waiting:
+    return Waiting(reason, printable(message, DETAIL_LENGTH), delay=None)

@@ -1,0 +1,119 @@
+"""A queue of keys for many workers: no key twice, none with two workers, delays, and backing off.
+
+It holds keys rather than events: a worker looks at the whole state of what a key names, so ten events for an object
+while it is being worked on are one more look, and an event that was missed is made up for by the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BACKOFF_FIRST = 0.5
+"""Seconds after the first failure of a key."""
+BACKOFF_CAP = 120.0
+"""Seconds at most: long enough to leave a broken API server alone, short enough to wait for beside it."""
+
+
+class Key(NamedTuple):
+    """An object by kind, namespace (empty for cluster-scoped kinds) and name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+
+class WorkQueue:
+    """Keys that are due, in the order in which they became due."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._heap: list[tuple[float, int, Key]] = []
+        self._order = itertools.count()
+        self._due: dict[Key, float] = {}
+        self._active: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._closed = False
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Let a key be worked on, ``delay`` seconds from now. An earlier appointment stays; a later one is moved up."""
+        with self._changed:
+            due = self._clock() + delay
+            if key in self._due and self._due[key] <= due:
+                return
+            self._due[key] = due
+            self._push(key)
+
+    def get(self) -> Key | None:
+        """Wait for a key that is due and that no other worker has; None when the queue is closed.
+
+        The caller must call :meth:`done` with it.
+        """
+        with self._changed:
+            while not self._closed:
+                key, wait = self._take()
+                if key is not None:
+                    return key
+                self._changed.wait(wait)
+            return None
+
+    def done(self, key: Key) -> None:
+        """Give a key back; if it was added in the meantime, it is due again."""
+        with self._changed:
+            self._active.discard(key)
+            if key in self._due:
+                self._push(key)
+
+    def retry(self, key: Key) -> float:
+        """Add a key after a failure, each time later. Gives the delay in seconds."""
+        with self._changed:
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+        delay = backoff(failures, BACKOFF_FIRST, BACKOFF_CAP)
+        self.add(key, delay)
+        return delay
+
+    def succeeded(self, key: Key) -> None:
+        """Forget a key's failures."""
+        with self._changed:
+            self._failures.pop(key, None)
+
+    def close(self) -> None:
+        """Send all workers home; keys that are left are not worked on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _push(self, key: Key) -> None:
+        heapq.heappush(self._heap, (self._due[key], next(self._order), key))
+        self._changed.notify()
+
+    def _take(self) -> tuple[Key | None, float | None]:
+        now = self._clock()
+        while self._heap:
+            due, _, key = self._heap[0]
+            if self._due.get(key) != due or key in self._active:  # moved up since, or done() will put it back
+                heapq.heappop(self._heap)
+                continue
+            if due > now:
+                return None, due - now
+            heapq.heappop(self._heap)
+            del self._due[key]
+            self._active.add(key)
+            return key, None
+        return None, None
+
+
+def backoff(failures: int, first: float, cap: float) -> float:
+    """Give the seconds to wait after ``failures`` earlier failures: ``first``, doubling, at most ``cap``."""
+    return min(cap, first * 2.0 ** min(failures, 30))

@@ -1,0 +1,147 @@
+"""A cluster in memory for what a real one cannot be made to do on demand: failing, changing in the middle of things."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator import cluster, names
+from mcp_operator.cluster import AGENT, POLICY, SERVER, Kind, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NAMESPACE = "team"
+
+
+class FakeCluster:
+    """Objects by plural, namespace and name. ``writes`` names every write in order; ``failures`` are raised once."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], Manifest] = {}
+        self.namespaces: dict[str, dict[str, str]] = {NAMESPACE: {"team": "a"}}
+        self.events: list[Manifest] = []
+        self.writes: list[str] = []
+        self.failures: dict[str, Exception] = {}
+        self._uids = itertools.count(1)
+
+    # --- for tests
+
+    def add(self, kind: Kind, name: str, spec: Manifest, *, namespace: str = NAMESPACE, **metadata: Any) -> Manifest:
+        """Put an object there, as kubectl apply would; give it as it is stored."""
+        place = (kind.plural, "" if kind is POLICY else namespace, name)
+        earlier = self.objects.get(place)
+        raw = earlier or {
+            "apiVersion": names.API_VERSION,
+            "kind": kind.kind,
+            "metadata": {"name": name, "namespace": place[1], "uid": f"uid-{next(self._uids)}", "generation": 0},
+        }
+        raw["metadata"] |= {"generation": raw["metadata"]["generation"] + 1, **metadata}
+        raw["spec"] = copy.deepcopy(spec)
+        self.objects[place] = raw
+        return raw
+
+    def status(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> Manifest:
+        """Give an object's status."""
+        status: Manifest = self.objects[kind.plural, "" if kind is POLICY else namespace, name].get("status", {})
+        return status
+
+    def condition(self, kind: Kind, name: str, which: str) -> tuple[str, str]:
+        """Give status and reason of a condition."""
+        found = next((each for each in self.status(kind, name)["conditions"] if each["type"] == which), None)
+        return (found["status"], found["reason"]) if found else ("absent", "")
+
+    def remove(self, plural: str, name: str, namespace: str = NAMESPACE) -> None:
+        """Take an object away."""
+        del self.objects[plural, namespace, name]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Reasons of all Events so far."""
+        return [event["reason"] for event in self.events]
+
+    # --- the protocol
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.objects.get((kind.plural, namespace, name)))
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Manifest]:
+        return [
+            copy.deepcopy(raw)
+            for (plural, where, _), raw in self.objects.items()
+            if plural == kind.plural and namespace in ("", where)
+        ]
+
+    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> None:
+        self._written(f"status {kind.kind}")
+        metadata = raw["metadata"]
+        stored = self.objects.get((kind.plural, metadata.get("namespace", ""), metadata["name"]))
+        if stored is None:
+            raise cluster.NotFoundError("gone")
+        if stored["metadata"]["uid"] != metadata["uid"]:
+            raise cluster.ConflictError("another one")
+        _merge(stored.setdefault("status", {}), patch)
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        if namespace not in self.namespaces:
+            raise cluster.NotFoundError("no such namespace")
+        return dict(self.namespaces[namespace])
+
+    def emit(self, event: Manifest) -> None:
+        self.events.append(event)
+
+    def config_map(self, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.objects.get(("configmaps", namespace, name)))
+
+    def apply_config_map(self, manifest: Manifest) -> None:
+        self._written("apply ConfigMap")
+        metadata = manifest["metadata"]
+        self.objects["configmaps", metadata["namespace"], metadata["name"]] = copy.deepcopy(manifest)
+
+    def pod(self, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.objects.get(("pods", namespace, name)))
+
+    def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
+        self._written("judge Pod" if dry_run else "create Pod")
+        metadata = manifest["metadata"]
+        place = ("pods", metadata["namespace"], metadata["name"])
+        if place in self.objects:
+            raise cluster.ConflictError("there is one")
+        if not dry_run:
+            stored = copy.deepcopy(manifest)
+            stored["metadata"]["uid"] = f"uid-{next(self._uids)}"
+            stored["status"] = {"phase": "Pending"}
+            self.objects[place] = stored
+
+    def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        self._written("delete Pod")
+        pod = self.objects.get(("pods", namespace, name))
+        if pod is not None and pod["metadata"]["uid"] == uid:
+            del self.objects["pods", namespace, name]
+
+    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+        self._written("annotate Pod")
+        pod = self.objects.get(("pods", namespace, name))
+        if pod is None or pod["metadata"]["uid"] != uid:
+            raise cluster.NotFoundError("gone")
+        pod["metadata"]["annotations"] |= annotations
+
+    def _written(self, what: str) -> None:
+        self.writes.append(what)
+        failure = self.failures.pop(what, None)
+        if failure is not None:
+            raise failure
+
+
+def _merge(target: Manifest, patch: Manifest) -> None:
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = copy.deepcopy(value)
+
+
+__all__ = ["AGENT", "NAMESPACE", "POLICY", "SERVER", "FakeCluster"]

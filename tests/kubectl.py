@@ -1,0 +1,64 @@
+"""kubectl as tests use it: bounded, with the cluster under test and never a person's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS = 60
+"""For one command; waits give their own."""
+
+
+class KubectlError(AssertionError):
+    """kubectl failed; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl against one cluster and one namespace."""
+
+    kubeconfig: Path
+    namespace: str = "default"
+
+    def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = SECONDS) -> str:
+        """Run it and give its standard output.
+
+        Raises:
+            KubectlError: It failed or took longer than ``seconds``.
+        """
+        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        try:
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, check=False, timeout=seconds, errors="replace"
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KubectlError(f"{' '.join(arguments)}: not done after {seconds} s") from error
+        if done.returncode != 0:
+            raise KubectlError(f"{' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def apply(self, *documents: dict[str, Any]) -> str:
+        """Apply objects, refusing unknown fields."""
+        objects = {"apiVersion": "v1", "kind": "List", "items": documents}
+        return self("apply", "--validate=strict", "-f", "-", stdin=json.dumps(objects))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Read one object."""
+        found: dict[str, Any] = json.loads(self("get", kind, name, "-o", "json"))
+        return found
+
+    def wait(self, kind: str, name: str, condition: str, seconds: float = 120) -> None:
+        """Wait for a condition such as ``condition=Ready`` or ``delete``; on failure say what the object looks like."""
+        try:
+            self("wait", f"--for={condition}", f"{kind}/{name}", f"--timeout={seconds:.0f}s", seconds=seconds + 10)
+        except KubectlError as error:
+            raise KubectlError(f"{error}\n{self('describe', kind, name)}") from error
+
+    def exec(self, pod: str, container: str, *command: str, seconds: float = SECONDS) -> str:
+        """Run a command in a container."""
+        return self("exec", pod, "-c", container, "--", *command, seconds=seconds)

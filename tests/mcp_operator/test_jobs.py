@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from fake_builder import BOUND, FakeBuilder, failure
+from mcp_operator.images.contract import BuildRequest, GitSource, Step
+from mcp_operator.jobs import Builds, State
+from mcp_operator.workqueue import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Woken:
+    """Remembers who was woken, and lets a test wait for a state."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.keys: list[tuple[Key, float]] = []
+
+    def __call__(self, key: Key, delay: float) -> None:
+        with self.changed:
+            self.keys.append((key, delay))
+            self.changed.notify_all()
+
+
+@pytest.fixture
+def builder() -> FakeBuilder:
+    return FakeBuilder()
+
+
+@pytest.fixture
+def woken() -> Woken:
+    return Woken()
+
+
+@pytest.fixture
+def builds(builder: FakeBuilder, woken: Woken) -> Iterator[Builds]:
+    made = Builds(builder, 1, woken)
+    made.open()
+    yield made
+    builder.let_go.set()
+    assert made.close(BOUND)
+
+
+def ensure(builds: Builds, uid: str, key: str = "key") -> None:
+    request = BuildRequest(source=GitSource(url="https://x"), repository="r", deployment_id=uid, uid=uid)
+    builds.ensure(Key("MCPServer", "team", uid), key, request)
+
+
+def wait_for(builds: Builds, woken: Woken, uid: str, state: State) -> None:
+    def reached() -> bool:
+        view = builds.view(uid)
+        return view is not None and view.state is state
+
+    with woken.changed:
+        assert woken.changed.wait_for(reached, BOUND)
+
+
+def test_a_build_runs_and_its_result_stays_until_it_is_written_down(
+    builds: Builds, woken: Woken, builder: FakeBuilder
+) -> None:
+    ensure(builds, "one")
+    wait_for(builds, woken, "one", State.ENDED)
+    ensure(builds, "one")
+    view = builds.view("one")
+    assert view is not None
+    assert view.result is not None
+    assert len(builder.requests) == 1
+    builds.settle("one", "another key")
+    assert builds.view("one") is not None
+    builds.settle("one", "key")
+    assert builds.view("one") is None
+
+
+@pytest.mark.requirement("F-08")
+def test_further_builds_wait_and_say_where_they_stand(builds: Builds, woken: Woken, builder: FakeBuilder) -> None:
+    builder.let_go.clear()
+    for uid in ("one", "two", "three"):
+        ensure(builds, uid)
+    wait_for(builds, woken, "one", State.RUNNING)
+    positions = {uid: view.position for uid in ("one", "two", "three") if (view := builds.view(uid)) is not None}
+    assert positions == {"one": 0, "two": 1, "three": 2}
+    builder.let_go.set()
+    wait_for(builds, woken, "three", State.ENDED)
+
+
+def test_progress_is_seen_while_it_runs(builds: Builds, woken: Woken, builder: FakeBuilder) -> None:
+    builder.let_go.clear()
+    ensure(builds, "one")
+    assert builder.started.wait(BOUND)
+    view = builds.view("one")
+    assert view is not None
+    assert (view.step, view.detail) == (Step.BUILD, "step 3/9 : RUN pip install .")
+    assert (Key("MCPServer", "team", "one"), 1.0) in woken.keys
+
+
+@pytest.mark.requirement("F-08")
+def test_another_key_cancels_the_build_that_runs_and_starts_when_that_has_tidied_up(
+    builds: Builds, woken: Woken, builder: FakeBuilder
+) -> None:
+    builder.let_go.clear()
+    ensure(builds, "one", "old")
+    assert builder.started.wait(BOUND)
+    ensure(builds, "one", "new")
+    with woken.changed:
+        assert woken.changed.wait_for(lambda: len(builder.requests) == 2, BOUND)
+    view = builds.view("one")
+    assert view is not None
+    assert view.key == "new"
+    builder.let_go.set()
+    wait_for(builds, woken, "one", State.ENDED)
+
+
+@pytest.mark.requirement("F-08")
+def test_a_cancelled_build_gives_no_result_and_wakes_its_owner_at_its_end(
+    builds: Builds, woken: Woken, builder: FakeBuilder
+) -> None:
+    builder.let_go.clear()
+    ensure(builds, "one")
+    assert builder.started.wait(BOUND)
+    assert not builds.cancel("one")
+    assert builds.view("one") is None
+    with woken.changed:
+        assert woken.changed.wait_for(lambda: builds.cancel("one"), BOUND)
+    assert woken.keys[-1] == (Key("MCPServer", "team", "one"), 0)
+
+
+def test_a_failure_is_kept_as_it_is(builds: Builds, woken: Woken, builder: FakeBuilder) -> None:
+    builder.error = failure("CompileFailed")
+    ensure(builds, "one")
+    wait_for(builds, woken, "one", State.ENDED)
+    view = builds.view("one")
+    assert view is not None
+    assert view.error is builder.error
+
+
+def test_a_bug_in_the_builder_is_a_failure_that_is_tried_again(
+    builds: Builds, woken: Woken, builder: FakeBuilder
+) -> None:
+    builder.error = RuntimeError("a bug")
+    ensure(builds, "one")
+    wait_for(builds, woken, "one", State.ENDED)
+    view = builds.view("one")
+    assert view is not None
+    assert view.error is not None
+    assert (view.error.reason, view.error.transient) == ("InternalError", True)
+
+
+def test_nothing_starts_before_what_an_earlier_operator_left_is_removed(builder: FakeBuilder, woken: Woken) -> None:
+    builds = Builds(builder, 1, woken)
+    ensure(builds, "one")
+    view = builds.view("one")
+    assert view is not None
+    assert view.state is State.QUEUED
+    builds.open()
+    wait_for(builds, woken, "one", State.ENDED)
+
+
+def test_closing_cancels_all_and_waits_for_them(builds: Builds, woken: Woken, builder: FakeBuilder) -> None:
+    builder.let_go.clear()
+    ensure(builds, "one")
+    ensure(builds, "two")
+    assert builder.started.wait(BOUND)
+    assert builds.close(BOUND)
+    assert len(builder.requests) == 1
+    assert woken.keys

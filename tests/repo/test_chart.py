@@ -1,0 +1,145 @@
+"""The chart gives the operator every setting, few rights, and says clearly what is missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mcp_operator import names, settings
+
+CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
+VALUES = ("--values", str(CHART / "ci" / "values.yaml"))
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+
+pytestmark = [
+    pytest.mark.requirement("F-02"),
+    pytest.mark.integration,  # not for an engine: for the helm that the lab compiles
+]
+
+
+def _helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    helm = shutil.which("helm") or str(Path.home() / ".cache" / "toolman" / "bin" / "helm")
+    return subprocess.run([helm, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def _render(*arguments: str) -> list[dict[str, Any]]:
+    place = ("mcp-operator", str(CHART), "--namespace", "mcp-system", "--kube-version", "1.29.0")
+    done = _helm("template", *place, *VALUES, *arguments)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def _one(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = (document for document in documents if document["kind"] == kind)
+    return found
+
+
+def _pod(*arguments: str) -> dict[str, Any]:
+    pod: dict[str, Any] = _one(_render(*arguments), "Deployment")["spec"]["template"]["spec"]
+    return pod
+
+
+def test_the_chart_passes_helms_own_checks() -> None:
+    done = _helm("lint", "--strict", str(CHART), *VALUES)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_setting_of_the_operator_comes_from_a_value() -> None:
+    (container,) = _pod("--set-string", f"build.caBundle={CERTIFICATE}")["containers"]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert {settings.variable(entry.name) for entry in fields(settings.Settings)} <= set(given)
+    read = settings.from_environment({name: value for name, value in given.items() if value})
+    assert read.registry == "registry.example.com"
+    assert read.git_protocols == ("https", "ssh")
+    assert read.build_ca_file == "/etc/mcp-operator/certificates/ca.crt"
+
+
+def test_the_defaults_of_the_chart_are_those_of_the_operator() -> None:
+    (container,) = _pod()["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if variable.get("value")}
+    read = settings.from_environment(given)
+    different = {
+        entry.name
+        for entry in fields(settings.Settings)
+        if getattr(read, entry.name) != entry.default
+        and entry.name not in {"registry", "image_toolman", "image_wrapper"}
+    }
+    assert different == set()
+
+
+def test_mirrors_reach_the_operator() -> None:
+    mirrors = "git.mirrors={https://a.example/=http://b.example/,https://c.example/=http://d.example/}"
+    (container,) = _pod("--set", mirrors)["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if variable.get("value")}
+    assert settings.from_environment(given).git_mirrors == (
+        "https://a.example/=http://b.example/",
+        "https://c.example/=http://d.example/",
+    )
+
+
+def test_the_operator_may_read_no_secret_and_nothing_is_a_wildcard() -> None:
+    documents = _render()
+    rules = [rule for kind in ("ClusterRole", "Role") for rule in _one(documents, kind)["rules"]]
+    assert all("*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]] for rule in rules)
+    assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
+    (lease,) = (rule for rule in rules if rule.get("resourceNames"))
+    assert lease["resourceNames"] == [names.LEASE]
+
+
+def test_the_definitions_come_as_they_were_generated() -> None:
+    crds = {each["metadata"]["name"]: each for each in _render() if each["kind"] == "CustomResourceDefinition"}
+    generated = [yaml.safe_load(path.read_text()) for path in (CHART / "files" / "crds").iterdir()]
+    assert crds == {each["metadata"]["name"]: each for each in generated}
+    assert not any(each["kind"] == "CustomResourceDefinition" for each in _render("--set", "crds.install=false"))
+
+
+def test_the_operator_is_confined_and_has_the_engines_socket() -> None:
+    pod = _pod()
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["supplementalGroups"] == [998]
+    assert container["securityContext"] == {
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"name": "engine", "hostPath": {"path": "/var/run/docker.sock", "type": "Socket"}} in pod["volumes"]
+
+
+def test_an_engine_elsewhere_needs_no_socket_and_no_group() -> None:
+    pod = _pod("--set", "engine.host=tcp://engine:2376", "--set", "engine.socketGroup=null")
+    assert not any("hostPath" in volume for volume in pod["volumes"])
+    assert "supplementalGroups" not in pod["securityContext"]
+    assert {"name": "DOCKER_HOST", "value": "tcp://engine:2376"} in pod["containers"][0]["env"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("registry=", "registry is not set: give the registry"),
+        ("images.toolman=", "images.toolman is not set: give an image"),
+        ("engine.socketGroup=null", "engine.socketGroup is not set: give the group"),
+        ("registry=https://registry.example.com", "does not match pattern"),
+        ("images.operator=operator", "does not match pattern"),
+        ("build.max=0", "minimum"),
+        ("git.protocols={file}", "value must be one of 'https', 'ssh', 'http'"),
+        ("bulid.max=1", "additional properties 'bulid' not allowed"),
+        ("build.caBundle=/etc/ssl/ca.crt", "does not match pattern"),
+    ],
+)
+def test_a_value_that_is_missing_or_wrong_is_named(value: str, message: str) -> None:
+    done = _helm("template", "x", str(CHART), "--kube-version", "1.29.0", *VALUES, "--set", value)
+    assert done.returncode != 0
+    assert message in done.stderr
+    name = value.partition("=")[0]
+    assert any(part in done.stderr for part in (name, "/" + name.replace(".", "/"))) or "not allowed" in message
+
+
+def test_an_older_cluster_is_refused() -> None:
+    done = _helm("template", "x", str(CHART), "--kube-version", "1.28.0", *VALUES)
+    assert "kubeVersion: >=1.29" in done.stderr

@@ -1,0 +1,61 @@
+"""What one request gets: perhaps notes while it is worked on, in the end an outcome."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from toolman.jsonrpc import Outcome
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment shows that somebody is still there."""
+
+MAX_NOTES = 1_000
+"""Notes that wait for a client to read. A server that sends more than the client reads loses the oldest."""
+
+
+class Answer:
+    """Filled by the upstream, read by the HTTP response; whoever comes first does not wait for the other.
+
+    Attributes:
+        outcome: None until it is there.
+    """
+
+    __slots__ = ("_loop", "_notes", "_waiter", "outcome")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.outcome: Outcome | None = None
+        self._loop = loop
+        self._notes: deque[bytes] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def note(self, message: bytes) -> None:
+        """Add a message that goes before the outcome; an empty one only shows that there is life."""
+        if self._notes is None:
+            self._notes = deque(maxlen=MAX_NOTES)
+        self._notes.append(message)
+        self._wake()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Give the outcome; only the first one counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self._wake()
+
+    async def next(self) -> bytes | None:
+        """Wait for the next note; None once there are no more and the outcome is there."""
+        if not self._notes and self.outcome is None:
+            self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(KEEP_ALIVE, self.note, b"")
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        return self._notes.popleft() if self._notes else None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

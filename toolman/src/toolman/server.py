@@ -1,0 +1,151 @@
+"""Running toolman: sockets, uvicorn, signals, and an end in order.
+
+On SIGTERM or SIGINT: no new connections, streams end, calls on their way get a moment, then the servers are ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from toolman import app, callers, listeners, memory, reload
+from toolman.audit import Audit
+from toolman.gateway import Gateway
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+
+    from toolman.config import Config
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = 15 * 60
+"""Seconds that an idle connection stays. uvicorn's 5 are shorter than an agent thinks between two calls."""
+
+GRACE = 3.0
+"""Seconds for calls on their way when toolman is told to end."""
+
+_LAST_RESORT = 15
+"""Seconds after which uvicorn gives up on connections: more than ending calls and servers takes."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP for callers that may be served: asked once, when the connection is made."""
+
+    def __init__(self, *args: Any, gateway: Gateway, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's business
+        super().__init__(*args, **kwargs)
+        self._gateway = gateway
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Serve the connection, or end it before a byte of it is read."""
+        refused = self._gateway.config.listen.refuse_uids
+        if refused:
+            peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+            problem = callers.refusal(peer[:2], here[:2], refused) if peer and here else "it has no address any more"
+            if problem is not None:
+                log.warning("refused a caller: %s", problem)
+                self.transport = transport
+                transport.abort()
+                return
+        super().connection_made(transport)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: two servers share the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(config: Config, path: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config: What to serve.
+        path: The file it came from, watched for changes.
+
+    Raises:
+        CannotListenError: An address cannot be bound.
+    """
+    listen = config.listen
+    sockets = listeners.loopback(listen.port) if listen.loopback else listeners.address(listen.host, listen.port)
+    probes = listeners.address(config.admin.host, config.admin.port) if config.admin else []
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, path, sockets, probes))
+
+
+async def _serve(config: Config, path: Path | None, sockets: list[socket.socket], probes: list[socket.socket]) -> None:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    gateway = Gateway(config)
+    audit = Audit(sys.stdout.fileno())
+    servers = [(_server(app.front(gateway, audit), gateway), sockets)]
+    if probes:
+        servers.append((_server(app.admin(lambda: not ending.is_set())), probes))
+    tasks = [asyncio.create_task(server.serve(bound), name="http") for server, bound in servers]
+    if path is not None:
+        tasks.append(asyncio.create_task(reload.watch(path, config, gateway.apply), name="configuration watch"))
+    for task in tasks:
+        task.add_done_callback(lambda _: ending.set())  # none of them ends by itself: a bug must not go unseen
+    gateway.start()
+    for bound in sockets:
+        host, port = bound.getsockname()[:2]
+        log.info("listening at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, app.PATH)
+    memory.settle()
+    try:
+        await ending.wait()
+        log.info("ending")
+    finally:
+        await _end(gateway, [server for server, _ in servers], tasks)
+        audit.flush()
+
+
+async def _end(gateway: Gateway, servers: list[_Server], tasks: list[asyncio.Task[None]]) -> None:
+    for server in servers:
+        server.should_exit = True
+    gateway.sessions.end_streams()
+    for task in tasks[len(servers) :]:
+        task.cancel()
+    await gateway.finish_calls(GRACE)
+    await gateway.stop()  # what is still on its way is answered with an error
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _server(application: Starlette, gateway: Gateway | None = None) -> _Server:
+    protocol: Any = HttpToolsProtocol if gateway is None else functools.partial(GuardedProtocol, gateway=gateway)
+    return _Server(
+        uvicorn.Config(
+            application,
+            http=protocol,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            backlog=listeners.BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=_LAST_RESORT,
+        )
+    )
