@@ -68,6 +68,8 @@ def from_the_agent(console: Console, programs: Programs, agent: Agent) -> None:
     foreign = [line for line in found["processes"] if "/run/mcp" in line or "toolman serve" in line]
     console.check("no other container's process is seen", holds=not foreign, seen="\n".join(found["processes"]))
     if secret:
+        holders = [name for name in agent.servers if secret in _exec(programs, agent, SERVER_CONTAINER + name, "env")]
+        console.check("(a server has a secret)", holds=bool(holders), seen=f"in its environment: {', '.join(holders)}")
         console.check("a server's secret is nowhere", holds=not found["secrets"], seen=f"found in: {found['secrets']}")
     console.check("there is no Kubernetes token", holds=not found["token"], seen=f"mounted: {found['token']}")
 

@@ -34,7 +34,12 @@ def apply(console: Console, programs: Programs, agent_image: str) -> None:
 
 
 def wait(console: Console, programs: Programs, toolman_image: str) -> None:
-    """Wait until everything is ready and Pods run this toolman (an upgrade replaces them), with a line for every change that ``kubectl get`` would show.
+    """Wait until everything is ready, with a line for every change that ``kubectl get`` would show.
+
+    Args:
+        console: To show it.
+        programs: To ask with.
+        toolman_image: What the Pods must run: after an upgrade the operator replaces them.
 
     Raises:
         DemoError: Something is stalled or not ready in time; with what ``kubectl describe`` says about it.

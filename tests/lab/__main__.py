@@ -72,15 +72,7 @@ def _up(chosen: Settings, *, with_cluster: bool) -> None:
     use_kind = kind.present() and chosen.kubeconfig is None
     location = registry.up(chosen, container=use_kind)
     images = bases.up(chosen)
-    kubeconfig = ""
-    if chosen.kubeconfig:
-        kubeconfig = str(chosen.kubeconfig)
-        _check_cluster(chosen)
-    elif use_kind and (with_cluster or kind.running()):
-        kubeconfig = str(kind.up(chosen, location))
-        programs.up_clients(chosen)
-    elif not use_kind and (with_cluster or cluster.running(chosen)):
-        kubeconfig = str(cluster.up(chosen, location))
+    kubeconfig = _up_cluster(chosen, location, use_kind=use_kind, wanted=with_cluster)
     found = Environment(
         registry=location,
         engine_socket=engine.socket(chosen),
@@ -92,6 +84,20 @@ def _up(chosen: Settings, *, with_cluster: bool) -> None:
         ca_file=str(chosen.ca_file or ""),
     )
     _write(chosen, found)
+
+
+def _up_cluster(chosen: Settings, location: str, *, use_kind: bool, wanted: bool) -> str:
+    """Find or start the cluster; give its kubeconfig. One that runs is told of also when it is not wanted."""
+    if chosen.kubeconfig:
+        _check_cluster(chosen)
+        return str(chosen.kubeconfig)
+    if use_kind and (wanted or kind.running()):
+        kubeconfig = kind.up(chosen, location)
+        programs.up_clients(chosen)
+        return str(kubeconfig)
+    if not use_kind and (wanted or cluster.running(chosen)):
+        return str(cluster.up(chosen, location))
+    return ""
 
 
 def _node_address(chosen: Settings, *, on_kind: bool) -> str:
@@ -124,15 +130,18 @@ def _down(chosen: Settings, parts: Sequence[str], *, purge: bool) -> None:
         engine.down(chosen)
     _forget(chosen, parts)
     if purge:
-        left = _running(chosen)
-        if left:
-            raise LabError(
-                f"data is kept while {', '.join(left)} run: scripts/lab down --purge without a part ends all"
-            )
-        still = kernel.mounted_below(chosen.cache)
-        if still:
-            raise LabError(f"{still[0]} is mounted: umount it, then scripts/lab down --purge again")
-        shutil.rmtree(chosen.cache, ignore_errors=True)
+        _purge(chosen)
+
+
+def _purge(chosen: Settings) -> None:
+    """Remove all data, once nothing uses it."""
+    left = _running(chosen)
+    if left:
+        raise LabError(f"data is kept while {', '.join(left)} run: scripts/lab down --purge without a part ends all")
+    still = kernel.mounted_below(chosen.cache)
+    if still:
+        raise LabError(f"{still[0]} is mounted: umount it, then scripts/lab down --purge again")
+    shutil.rmtree(chosen.cache, ignore_errors=True)
 
 
 def _forget(chosen: Settings, parts: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mcp_operator import conditions
 from mcp_operator.models.status import Condition
@@ -71,8 +73,7 @@ def test_the_transition_time_changes_with_the_status_only() -> None:
 
 
 def test_every_reason_is_one_camel_case_word_and_documented() -> None:
-    source = conditions.__file__
-    lines = open(source, encoding="utf-8").read().splitlines()  # noqa: SIM115, PTH123 - read at once
+    lines = Path(conditions.__file__).read_text(encoding="utf-8").splitlines()
     constants = [number for number, line in enumerate(lines) if ": Final = \"" in line]
     assert len(constants) > 30
     for number in constants:

@@ -91,7 +91,7 @@ def test_a_stream_that_ends_early_is_resumed_after_the_last_event() -> None:
 
 
 @pytest.mark.parametrize("drop", [True, False])
-def test_a_call_that_may_have_run_is_not_run_twice_but_answered_with_an_error(drop: bool) -> None:  # noqa: FBT001
+def test_a_call_that_may_have_run_is_not_run_twice_but_answered_with_an_error(drop: bool) -> None:  # noqa: FBT001 - a table
     def reply(request: Request) -> None:
         if handshake(request):
             return

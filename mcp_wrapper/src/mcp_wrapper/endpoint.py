@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 LOCALHOST = "localhost"
 LOOPBACK_NAMES = (LOCALHOST, "127.0.0.1", "::1")
+DEFAULT_PORT = 80
 MAX_PORT = 65535
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+_URL_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {"#"}
+_IPV6_CHARACTERS = frozenset("0123456789abcdefABCDEF:.")
 
 
 class EndpointError(ValueError):
@@ -40,15 +43,12 @@ class Endpoint:
             raise EndpointError(f"{url}: https is not supported yet: give an http:// URL of a toolman in the same Pod")
         if not separator or scheme.lower() != "http":
             raise EndpointError(f"{url!r} is not a URL: give one such as http://localhost:3000/mcp")
-        if not (url.isascii() and url.isprintable()) or " " in url or "#" in url:
+        if not _URL_CHARACTERS.issuperset(url):
             raise EndpointError(f"{url!r}: blanks, fragments and characters outside ASCII must be percent-encoded")
         self.url = url
-        self.authority, query, path = rest, "", ""
-        for position, character in enumerate(rest):
-            if character in "/?":
-                self.authority, query, path = rest[:position], character, rest[position:]
-                break
-        self.target = "/" + path if query == "?" else path or "/"
+        before, question, query = rest.partition("?")
+        self.authority, _, path = before.partition("/")
+        self.target = f"/{path}{question}{query}"
         self.host, self.port = _host_and_port(url, self.authority)
 
     @property
@@ -77,20 +77,21 @@ def _host_and_port(url: str, authority: str) -> tuple[str, int]:
         # The text goes to a log: it must not repeat a password.
         raise EndpointError("the URL must not hold credentials: use MCP_WRAPPER_TOKEN_FILE")
     if authority.startswith("["):
-        host, bracket, port = authority[1:].partition("]")
-        if not bracket or ":" not in host or (port and not port.startswith(":")):
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or ":" not in host or not _IPV6_CHARACTERS.issuperset(host) or rest[:1] not in {"", ":"}:
             raise EndpointError(f"{url!r}: an IPv6 address must look like [::1] or [::1]:3000")
-        if not frozenset(host) <= frozenset("0123456789abcdefABCDEF:."):
-            raise EndpointError(f"{url!r}: {host!r} is not an IPv6 address")
-        port = port[1:]
-    else:
-        host, _, port = authority.partition(":")
-        host = host.lower()
-        if not host or not frozenset(host) <= _HOST_CHARACTERS:
-            raise EndpointError(f"{url!r}: {host!r} is not a host name")
-    if not port:
-        return host, 80
-    # str.isdigit is true of digits that int() does not know; the URL is ASCII here.
-    if not port.isdigit() or not 0 < int(port[:6]) <= MAX_PORT:
+        return host, _port(url, rest[1:])
+    host, _, port = authority.lower().partition(":")
+    if not host or not _HOST_CHARACTERS.issuperset(host):
+        raise EndpointError(f"{url!r}: {host!r} is not a host name")
+    return host, _port(url, port)
+
+
+def _port(url: str, text: str) -> int:
+    if not text:
+        return DEFAULT_PORT
+    # The URL is ASCII: no digits that int() would not take, and few enough to be quick.
+    port = int(text) if text.isdigit() and len(text) <= len(str(MAX_PORT)) else 0
+    if not 0 < port <= MAX_PORT:
         raise EndpointError(f"{url!r}: the port must be a number from 1 to {MAX_PORT}")
-    return host, int(port)
+    return port

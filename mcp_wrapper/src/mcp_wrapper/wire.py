@@ -26,6 +26,7 @@ MAX_DIGITS = 15
 SWITCHING_PROTOCOLS, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
 SUCCESS, REDIRECTION = 200, 300
 _TOKEN_CHARACTERS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 
 # What is expected next.
 _HEAD, _LENGTH, _CHUNK_SIZE, _CHUNK, _CHUNK_END, _TRAILERS, _UNTIL_CLOSED, _DONE = range(8)
@@ -128,13 +129,7 @@ class Response:
             if not line:
                 self._state = _DONE
         else:
-            digits = line.partition(b";")[0].strip()
-            if not digits.isalnum() or len(digits) > MAX_DIGITS:
-                raise MalformedResponseError("a chunk's size is not a number")
-            try:
-                self._remaining = int(digits, 16)
-            except ValueError:
-                raise MalformedResponseError("a chunk's size is not a number") from None
+            self._remaining = _chunk_size(line)
             self._state = _CHUNK if self._remaining else _TRAILERS
         return rest
 
@@ -178,6 +173,13 @@ class Response:
         else:
             self._remaining = int(length)
             self._state = _LENGTH if self._remaining else _DONE
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    if not _HEXADECIMAL.issuperset(digits) or not 0 < len(digits) <= MAX_DIGITS:
+        raise MalformedResponseError("a chunk's size is not a number")
+    return int(digits, 16)
 
 
 def _headers(lines: list[bytes]) -> dict[bytes, bytes]:

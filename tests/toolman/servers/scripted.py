@@ -24,6 +24,9 @@ TOOL = {
     "annotations": {"readOnlyHint": True, "x-hint": None},
 }
 
+PYTHONS_OWN = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
+"""Signals that Python itself ignores."""
+
 tools = ["echo", "rich", "fail", "progress", "wait", "die", "change", "ask", "daemon", "state", "flood", "huge", "mute"]
 cancelled: list[dict[str, Any]] = []
 answers: list[dict[str, Any]] = []
@@ -96,7 +99,7 @@ def state() -> dict[str, Any]:
         "pid": os.getpid(),
         "group": os.getpgid(0),
         "session": os.getsid(0),
-        "ignored": int(status["SigIgn"], 16) & ~(1 << (signal.SIGPIPE - 1)),
+        "ignored": int(status["SigIgn"], 16) & ~PYTHONS_OWN,
         "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd")),  # noqa: PTH208
         "cancelled": cancelled,
         "environment": dict(os.environ),

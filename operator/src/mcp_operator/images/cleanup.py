@@ -14,10 +14,21 @@ from mcp_operator.images.engine import Engine
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from mcp_operator.images.contract import BuildRequest
+
 _FOLDER = "toolman-build-"
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _ROUNDS = 50
 """Images are removed from the top: with each round those below may go. No Dockerfile of ours has more layers."""
+
+
+def owner(request: BuildRequest) -> dict[str, str]:
+    """Give the labels by which everything made for a request is found again."""
+    return {
+        names.LABEL_UID: request.uid,
+        names.LABEL_INSTALLATION: request.installation,
+        names.MANAGED_BY: names.MANAGER,
+    }
 
 
 def folder_prefix(uid: str) -> str:
@@ -31,10 +42,14 @@ def folder_prefix(uid: str) -> str:
     return f"{_FOLDER}{uid}."
 
 
-def sweep(alive_uids: Collection[str]) -> None:
-    """Remove images, containers and temporary folders of owners that are gone, and half-built images of nobody.
+def sweep(alive_uids: Collection[str], installation: str = "") -> None:
+    """Remove images, containers and temporary folders of owners that are gone.
 
     Not while builds run for owners that are not in ``alive_uids``.
+
+    Args:
+        alive_uids: Owners that there are.
+        installation: As in their requests: others' belongings are left alone.
 
     Raises:
         BuildError: The engine cannot be reached.
@@ -43,15 +58,12 @@ def sweep(alive_uids: Collection[str]) -> None:
         if folder.name.removeprefix(_FOLDER).partition(".")[0] not in alive_uids:
             shutil.rmtree(folder, ignore_errors=True)
     with Engine() as engine:
-        for container, labels in engine.containers([names.LABEL_UID]).items():
-            if labels.get(names.LABEL_UID) not in alive_uids:
+        ours = [names.LABEL_UID, f"{names.LABEL_INSTALLATION}={installation}"]
+        for container, labels in engine.containers(ours).items():
+            if labels[names.LABEL_UID] not in alive_uids:
                 engine.remove_container(container)
-        gone = {
-            image.labels[names.LABEL_UID]
-            for image in engine.images([names.LABEL_UID], intermediate=True)
-            if image.labels[names.LABEL_UID] not in alive_uids
-        }
-        for uid in gone:
+        owners = {image.labels[names.LABEL_UID] for image in engine.images(ours, intermediate=True)}
+        for uid in owners.difference(alive_uids):
             remove_images(engine, uid)
 
 

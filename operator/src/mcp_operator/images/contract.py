@@ -43,6 +43,7 @@ class BuildRequest:
         repository: Where to push, without tag: ``registry/prefix/namespace/name``.
         deployment_id: Names the MCPServer object in labels.
         uid: Unique owner of everything that is made (label ``toolman.dev/uid``), for cleaning up.
+        installation: Whose owners these are, where several share an engine: a sweep touches its own only.
         timeout: Seconds for all steps together.
     """
 
@@ -50,6 +51,7 @@ class BuildRequest:
     repository: str
     deployment_id: str
     uid: str
+    installation: str = ""
     runtime: Runtime = "auto"
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()

@@ -97,6 +97,11 @@ def build(text: str) -> Finding:
     return Finding(Reason.DOCKER_BUILD_FAILED, "The last lines of the step say why; try the same in a fresh clone.")
 
 
+RUNNING = -1
+"""Instead of an exit code: it still ran."""
+ANSWERED = -2
+"""Instead of an exit code: it answered, and wrongly."""
+
 _WANTED = (
     r"(?:required|not set|must be set|must be provided|is missing|missing|not found|undefined|unset|not provided"
     r"|not defined)"
@@ -129,7 +134,7 @@ def start(lines: Sequence[str], code: int) -> Finding:
 
     Args:
         lines: Its last lines on stderr.
-        code: Its exit code; -1 if it was still running.
+        code: Its exit code, :data:`RUNNING` or :data:`ANSWERED`.
     """
     text = "\n".join(lines)
     if variables := _variables(text):
@@ -170,7 +175,12 @@ def _from_code(code: int) -> Finding:
             Reason.HANDSHAKE_FAILED,
             "It ended at once without an error: the start command may not run a server. Set spec.build.command.",
         )
-    if code == -1:
+    if code == ANSWERED:
+        return Finding(
+            Reason.HANDSHAKE_FAILED,
+            "It speaks MCP, and answers wrongly: see its last lines, and try a newer or older version of it.",
+        )
+    if code == RUNNING:
         return Finding(
             Reason.HANDSHAKE_FAILED,
             "It runs and does not answer: check that it speaks MCP over stdio, and which arguments that needs.",

@@ -47,19 +47,18 @@ _USER = (
 )
 
 
-def render(recipe: Recipe, *, uid: str, labels: Mapping[str, str], ca: bool) -> str:
+def render(recipe: Recipe, *, owner: Mapping[str, str], labels: Mapping[str, str], ca: bool) -> str:
     """Give the text of ``Dockerfile.mcp``.
 
     Args:
         recipe: What to build.
-        uid: Owner, on every layer of his: so they can be found again, and nobody uses another's cache.
+        owner: Labels of every layer of his: so they can be found again, and nobody uses another's cache.
         labels: Of the final image only.
         ca: The context has :data:`CA_FILE`; the builder stage trusts it, the final stage never sees it.
 
     Raises:
         BuildError: Something cannot be written down safely.
     """
-    owner = {names.LABEL_UID: uid}
     lines = [
         f"FROM {recipe.base} AS builder",
         _labels({names.MANAGED_BY: names.MANAGER}),

@@ -6,22 +6,21 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import cleanup, context, diagnosis, dockerfile, git, recipes, redact, sandbox
+from mcp_operator.images import cleanup, context, diagnosis, redact
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.build_log import BuildLog
 from mcp_operator.images.contract import BuildError, BuildResult, Step
-from mcp_operator.images.detect import detect
 from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.engine import BuildFailedError, Engine
+from mcp_operator.images.plan import make
 from mcp_operator.images.reasons import Reason
-from mcp_operator.images.tree import Tree, check, folder_of
 from mcp_operator.images.verify import verify
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mcp_operator.images.contract import BuildRequest, Progress
-    from mcp_operator.images.detect.candidate import Candidate
-    from mcp_operator.images.git import Checkout
+    from mcp_operator.images.plan import Plan
     from mcp_operator.images.verify import Verified
     from mcp_operator.settings import Settings
 
@@ -40,22 +38,9 @@ VERSION = "1"
 PULL_SECONDS = 300
 """For the base images, on a slow line."""
 
-_OCI = "org.opencontainers.image"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What would be built: enough to show it and stop."""
-
-    checkout: Checkout
-    candidate: Candidate
-    base: str
-    dockerfile: str
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """What was seen, a line each."""
-        return (*self.candidate.evidence, *self.checkout.warnings, f"base image {self.base}")
+ATTEMPTS = 3
+"""At a build whose cached layers another one's tidying up removes at the same moment."""
+_LAYER_GONE = re.compile(r"unknown parent image|No such image: sha256")
 
 
 def key(request: BuildRequest, commit: str, bases: Mapping[str, str]) -> str:
@@ -113,55 +98,27 @@ def build(request: BuildRequest, settings: Settings, progress: Progress, cancell
     # What a killed process may have left of an earlier build.
     cleanup.remove_folders(request.uid)
     with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix(request.uid)) as folder, Engine() as engine:
-        job = _Job(request, settings, progress, budget, engine)
-        plan = job.plan(Path(folder) / "source")
+        plan = make(request, settings, Path(folder) / "source", engine, progress, budget)
         with tempfile.TemporaryFile(dir=folder) as archive:
             context.pack(
                 archive,
-                plan.checkout.root / plan.candidate.root,
+                plan.context,
                 plan.dockerfile,
                 context.authorities(settings.build_ca_file),
             )
-            archive.seek(0)
-            return job.run(plan, archive)
+            return _Job(request, progress, budget, engine).run(plan, archive)
 
 
 class _Job:
     """One build: the steps share what is constant."""
 
-    def __init__(
-        self,
-        request: BuildRequest,
-        settings: Settings,
-        progress: Progress,
-        budget: Budget,
-        engine: Engine,
-    ) -> None:
+    def __init__(self, request: BuildRequest, progress: Progress, budget: Budget, engine: Engine) -> None:
         self._request = request
-        self._settings = settings
         self._progress = progress
         self._budget = budget
         self._engine = engine
         self._began = time.monotonic()
         self._log = BuildLog()
-
-    def plan(self, folder: Path) -> Plan:
-        """Fetch and detect; nothing of the source is run yet."""
-        request = self._request
-        checkout, candidate = _read(request, self._settings, folder, self._progress, self._budget)
-        base = self._settings.base_node if candidate.runtime == "node" else self._settings.base_python
-        self._progress.step(Step.DETECT, f"looking at the base image {base}")
-        self._engine.base(base, self._budget)
-        interpreter = sandbox.Interpreter(path="", version="0")
-        if candidate.runtime == "python":
-            interpreter = sandbox.python(self._engine, base, request.uid, self._budget.at_most(sandbox.PROBE_SECONDS))
-        text = dockerfile.render(
-            recipes.recipe(candidate, base, interpreter, checkout.committed),
-            uid=request.uid,
-            labels=_labels(request, checkout),
-            ca=bool(self._settings.build_ca_file),
-        )
-        return Plan(checkout=checkout, candidate=candidate, base=base, dockerfile=text)
 
     def run(self, plan: Plan, archive: IO[bytes]) -> BuildResult:
         """Build, verify, push."""
@@ -192,10 +149,14 @@ class _Job:
                 shown = self._log.instruction
                 self._progress.step(Step.BUILD, f"step {shown}")
 
-        try:
-            image = self._engine.build(archive, context.DOCKERFILE, self._log, self._budget, hear)
-        except BuildFailedError as error:
-            raise self._failed(redact.line(str(error))) from error
+        for left in reversed(range(ATTEMPTS)):
+            archive.seek(0)
+            try:
+                image = self._engine.build(archive, context.DOCKERFILE, self._log, self._budget, hear)
+                break
+            except BuildFailedError as error:
+                if not left or not _LAYER_GONE.search(str(error)):
+                    raise self._failed(redact.line(str(error))) from error
         if not image:
             raise self._failed("Docker gave no image")
         return image
@@ -263,42 +224,6 @@ class _Job:
             tools=manifest.tools,
             seconds=time.monotonic() - self._began,
         )
-
-
-def _read(
-    request: BuildRequest,
-    settings: Settings,
-    folder: Path,
-    progress: Progress,
-    budget: Budget,
-) -> tuple[Checkout, Candidate]:
-    """Fetch the source and decide what to build; needs no engine."""
-    progress.step(Step.FETCH, redact.line(request.source.url))
-    path = folder_of(request.source.path)
-    folder.mkdir()
-    checkout = git.clone(request.source, settings, folder, budget)
-    check(checkout.root)
-    tree = Tree(checkout.root)
-    if not tree.is_folder(path):
-        raise BuildError(
-            Reason.PATH_NOT_FOUND,
-            f"the repository has no folder {path}",
-            step=Step.FETCH,
-            hint="Check spec.source.git.path: it is relative to the repository's root.",
-        )
-    progress.step(Step.DETECT, f"commit {checkout.commit}")
-    candidate = detect(tree, path, request.runtime, request.command)
-    for line in candidate.evidence:
-        progress.log(redact.line(line))
-    return checkout, candidate
-
-
-def _labels(request: BuildRequest, checkout: Checkout) -> dict[str, str]:
-    return {
-        f"{_OCI}.source": redact.line(request.source.url),
-        f"{_OCI}.revision": checkout.commit,
-        names.LABEL_DEPLOYMENT: request.deployment_id,
-    }
 
 
 def _short(image: str) -> str:

@@ -141,9 +141,9 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def started(engine: Engine, image: str, limits: Limits, uid: str) -> Iterator[Sandbox]:
-    """Run an image for the time of the block; the container is gone afterwards, whatever happens."""
-    container = engine.create(image, limits, {names.LABEL_UID: uid, names.MANAGED_BY: names.MANAGER})
+def started(engine: Engine, image: str, limits: Limits, owner: Mapping[str, str]) -> Iterator[Sandbox]:
+    """Run an image for the time of the block; the container, with the owner's labels, is gone afterwards."""
+    container = engine.create(image, limits, owner)
     try:
         # Attached before it starts: what it says first would be lost otherwise.
         connection = engine.attach(container)
@@ -167,12 +167,12 @@ class Interpreter:
 _SAFE = re.compile(r"(/[\w./-]+) (\d+(?:\.\d+)+)\Z")
 
 
-def python(engine: Engine, base: str, uid: str, budget: Budget) -> Interpreter:
+def python(engine: Engine, base: str, owner: Mapping[str, str], budget: Budget) -> Interpreter:
     """Ask a base image for its Python. ``path`` is empty if it has none."""
     code = "import sys; print(sys.executable, '.'.join(map(str, sys.version_info[:3])))"
     limits = Limits(entrypoint=("python3", "-c", code))
     output = b""
-    with started(engine, base, limits, uid) as sandbox, contextlib.suppress(Ended):
+    with started(engine, base, limits, owner) as sandbox, contextlib.suppress(Ended):
         while len(output) < _PROBE_LIMIT:
             output += sandbox.read(budget)
     match = _SAFE.match(output.decode(errors="replace").strip())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import diagnosis, handshake, redact, sandbox
+from mcp_operator.images import cleanup, diagnosis, handshake, redact, sandbox
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.reasons import Reason
 
@@ -36,7 +36,7 @@ class Verified:
 class _Failure:
     message: str
     lines: list[str]
-    code: int = -1
+    code: int = diagnosis.RUNNING
     out_of_memory: bool = False
 
 
@@ -68,11 +68,11 @@ def _attempt(
     began = time.monotonic()
     env = {"HOME": names.SERVER_HOME, **request.env}
     limits = sandbox.Limits(network=network, arguments=request.args, env=env)
-    with sandbox.started(engine, image, limits, request.uid) as server:
+    with sandbox.started(engine, image, limits, cleanup.owner(request)) as server:
         try:
             manifest = handshake.perform(server, budget.at_most(SECONDS))
         except handshake.HandshakeError as error:
-            failure = _Failure(message=str(error), lines=server.stderr)
+            failure = _Failure(message=str(error), lines=server.stderr, code=diagnosis.ANSWERED)
         except sandbox.Ended:
             code, out_of_memory = server.exit()
             message = f"the server ended with status {code} before it answered"

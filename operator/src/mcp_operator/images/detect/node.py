@@ -119,6 +119,8 @@ def _manifests(tree: Tree, root: str, lock: str) -> tuple[str, ...]:
     """Give what installing needs, relative to the root; empty if that cannot be told apart from the sources."""
     names = [join(root, MANIFEST), join(root, ".npmrc"), *([lock] if lock else [])]
     if _is_workspace(tree, root):
+        if PurePosixPath(lock).name != "pnpm-lock.yaml":
+            return ()  # npm runs the prepare scripts of workspaces whatever it is told, and they need the sources
         names += [name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")]
         names.append(join(root, "pnpm-workspace.yaml"))
     relative = sorted({str(PurePosixPath(name).relative_to(root)) for name in names if tree.is_file(name)})

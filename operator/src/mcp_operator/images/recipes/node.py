@@ -47,7 +47,8 @@ def _npm(candidate: Candidate, facts: NodeFacts, committed: datetime) -> tuple[C
     # The project's own scripts (prepare, postinstall) want sources that are not there yet, or git, or a terminal:
     # they are left out, and those of its dependencies are run by name afterwards.
     omit = () if facts.script else ("--omit=dev",)
-    common = ("--ignore-scripts", *omit)
+    only = ("--workspace", candidate.inner) if facts.workspaces and candidate.inner != "." else ()
+    common = ("--ignore-scripts", *omit, *only)
     steps: list[Copy | Run] = [Copy(facts.manifests)]
     if facts.locked:
         steps.append(Run(("npm", "ci", *common)))
@@ -69,7 +70,16 @@ def _npm(candidate: Candidate, facts: NodeFacts, committed: datetime) -> tuple[C
     if facts.script:
         steps.append(Run(("npm", "run", facts.script), candidate.inner))
         steps.append(
-            Run(("npm", "prune", "--omit=dev", "--ignore-scripts", *(() if facts.locked else ("--no-package-lock",))))
+            Run(
+                (
+                    "npm",
+                    "prune",
+                    "--omit=dev",
+                    "--ignore-scripts",
+                    *only,
+                    *(() if facts.locked else ("--no-package-lock",)),
+                )
+            )
         )
     return tuple(steps)
 
