@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import types
     from collections.abc import Generator, Iterator
 
+pytest_plugins = ["sources.fixtures"]
+
 LIMITS = {"e2e": 900, "integration": 600, "": 120}
 """Seconds for a test, and for its fixtures, by marker: far beyond what any needs, so that nothing hangs for good."""
 ENGINE_SECONDS = 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp_operator import cluster, names
 from mcp_operator.cluster import AGENT, POLICY, SERVER, Kind, Manifest
@@ -28,15 +28,17 @@ class FakeCluster:
 
     # --- for tests
 
-    def add(self, kind: Kind, name: str, spec: Manifest, *, namespace: str = NAMESPACE, **metadata: Any) -> Manifest:
+    def add(self, kind: Kind, name: str, spec: Manifest, *, namespace: str = NAMESPACE, **metadata: object) -> Manifest:
         """Put an object there, as kubectl apply would; give it as it is stored."""
         place = (kind.plural, "" if kind is POLICY else namespace, name)
         earlier = self.objects.get(place)
         raw = earlier or {
             "apiVersion": names.API_VERSION,
             "kind": kind.kind,
-            "metadata": {"name": name, "namespace": place[1], "uid": f"uid-{next(self._uids)}", "generation": 0},
+            "metadata": {"name": name, "uid": f"uid-{next(self._uids)}", "generation": 0},
         }
+        if place[1]:
+            raw["metadata"]["namespace"] = place[1]
         raw["metadata"] |= {"generation": raw["metadata"]["generation"] + 1, **metadata}
         raw["spec"] = copy.deepcopy(spec)
         self.objects[place] = raw

@@ -132,7 +132,7 @@ class Client:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def ask(self, tool: str, **arguments: object) -> Any:
+    def ask(self, tool: str, **arguments: object) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Call a tool that answers with JSON in a text."""
         return json.loads(self.call(tool, **arguments)["content"][0]["text"])
 

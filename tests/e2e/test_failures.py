@@ -96,8 +96,8 @@ def test_a_server_that_needs_a_setting_names_it_and_works_once_it_is_there(
     namespace.apply(_server("asking", url))
     server = _failed(namespace, "asking", "SettingMissing")
     assert "spec.run.env" in server["status"]["build"]["hint"]
-    name = next(word for word in server["status"]["build"]["hint"].split() if word.isupper() and "_" in word)
-    namespace.apply(_server("asking", url, run={"env": [{"name": name, "value": "anything"}]}))
+    assert "NOTES_API_KEY" in server["status"]["build"]["hint"]
+    namespace.apply(_server("asking", url, run={"env": [{"name": "NOTES_API_KEY", "value": "anything"}]}))
     namespace.wait("mcpserver", "asking", "condition=Ready", SECONDS)
 
 
@@ -124,6 +124,13 @@ def test_a_template_that_opens_the_pod_is_refused_naming_the_field(
         namespace("delete", "mcpagent", "open")
 
 
+def _wait_until_nothing_is_left(engine: docker.DockerClient, uid: str) -> None:
+    label = {"label": [f"toolman.dev/uid={uid}"]}
+    deadline = time.monotonic() + SECONDS
+    while left := [*engine.api.containers(all=True, filters=label), *engine.api.images(all=True, filters=label)]:
+        assert time.monotonic() < deadline, f"the engine still has {left}"
+
+
 def test_deletion_in_the_middle_of_a_build_leaves_nothing(
     namespace: Kubectl, published_server: GitServer, engine: docker.DockerClient
 ) -> None:
@@ -134,10 +141,7 @@ def test_deletion_in_the_middle_of_a_build_leaves_nothing(
 
     uid = _wait(namespace, "mcpserver", "weather", building)["metadata"]["uid"]
     namespace("delete", "mcpserver", "weather", "--timeout=20s")
-    label: dict[str, str | list[str] | bool] = {"label": f"toolman.dev/uid={uid}"}
-    deadline = time.monotonic() + SECONDS
-    while engine.containers.list(all=True, filters=label) or engine.images.list(all=True, filters=label):
-        assert time.monotonic() < deadline, "containers or images of the deleted server are left"
+    _wait_until_nothing_is_left(engine, uid)
     operator = throwaway.cluster("mcp-system")
     assert uid not in operator("exec", "deployment/mcp-operator", "--", "ls", "/tmp")  # noqa: S108 - only listed
 
@@ -156,6 +160,4 @@ def test_deleting_a_namespace_takes_everything_with_it(
         kubectl.wait("mcpserver", "forecast", "condition=Ready", SECONDS)
         uid = kubectl.get("mcpserver", "forecast")["metadata"]["uid"]
         kubectl("delete", "namespace", kubectl.namespace, "--timeout=60s", seconds=70)
-        deadline = time.monotonic() + SECONDS
-        while engine.images.list(all=True, filters={"label": f"toolman.dev/uid={uid}"}):
-            assert time.monotonic() < deadline, "images of a deleted namespace are left"
+        _wait_until_nothing_is_left(engine, uid)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from mcp_operator import conditions
-from mcp_operator.models.status import Condition
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
+
+if TYPE_CHECKING:
+    from mcp_operator.models.status import Condition
 
 ORDER = ("SourceReady", "Built", "Verified")
 GOOD: dict[str, Outcome] = {kind: Done(conditions.SUCCEEDED) for kind in ORDER}
@@ -62,9 +65,7 @@ def test_nothing_found_out_is_not_ready() -> None:
 
 def test_the_transition_time_changes_with_the_status_only() -> None:
     first = list(summarise(GOOD, now="2026-01-01T00:00:00Z").values())
-    same = summarise(
-        {**GOOD, "Built": Done("Succeeded", "again")}, first, now="2026-01-02T00:00:00Z"
-    )
+    same = summarise({**GOOD, "Built": Done("Succeeded", "again")}, first, now="2026-01-02T00:00:00Z")
     assert same["Built"].last_transition_time == "2026-01-01T00:00:00Z"
     assert same["Built"].message == "again"
     failed = summarise({**GOOD, "Built": Stalled("X", "")}, first, now="2026-01-03T00:00:00Z")
@@ -74,7 +75,7 @@ def test_the_transition_time_changes_with_the_status_only() -> None:
 
 def test_every_reason_is_one_camel_case_word_and_documented() -> None:
     lines = Path(conditions.__file__).read_text(encoding="utf-8").splitlines()
-    constants = [number for number, line in enumerate(lines) if ": Final = \"" in line]
+    constants = [number for number, line in enumerate(lines) if ': Final = "' in line]
     assert len(constants) > 30
     for number in constants:
         value = lines[number].split('"')[1]

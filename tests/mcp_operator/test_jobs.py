@@ -12,6 +12,8 @@ from mcp_operator.workqueue import Key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mcp_operator.images.contract import BuildResult, Progress
+
 
 class Woken:
     """Remembers who was woken, and lets a test wait for a state."""
@@ -167,3 +169,23 @@ def test_closing_cancels_all_and_waits_for_them(builds: Builds, woken: Woken, bu
     assert builds.close(BOUND)
     assert len(builder.requests) == 1
     assert woken.keys
+
+
+def test_a_cancelled_build_whose_connections_were_cut_is_no_bug(
+    builds: Builds, woken: Woken, builder: FakeBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Cut(FakeBuilder):
+        def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
+            del request, progress
+            self.started.set()
+            assert cancelled.wait(BOUND)
+            raise ConnectionResetError
+
+    cut = builds._builder = Cut()
+    assert builder is not cut
+    ensure(builds, "one")
+    assert cut.started.wait(BOUND)
+    builds.cancel("one")
+    with woken.changed:
+        assert woken.changed.wait_for(lambda: builds.cancel("one"), BOUND)
+    assert "Traceback" not in caplog.text

@@ -235,7 +235,7 @@ def test_a_line_break_in_a_result_cannot_forge_an_event(starter: Starter, tmp_pa
         '        print(\'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%d,\'\n'
         "              '\"progress\":1' % token + forged.replace('data: {\"forged\":1}', '') + '}}', flush=True)\n"
         "    body = json.dumps(r) if r else '{\"content\":[]\\r\\r}'\n"
-        "    print('{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":%s}' % (m['id'], body), flush=True)\n"
+        '    print(\'{"jsonrpc":"2.0","id":%d,"result":%s}\' % (m[\'id\'], body), flush=True)\n'
     )
     toolman, client = starter.run(command=["python3", str(forging)])
     params = {"name": "t", "_meta": {"progressToken": 1}}
@@ -249,5 +249,3 @@ def test_both_loopback_addresses_serve(starter: Starter) -> None:
     port = client.http.base_url.port or 0
     assert starter.client(port, "[::1]").initialize().request("ping")["result"] == {}
     assert starter.client(port, "localhost").initialize().request("ping")["result"] == {}
-
-

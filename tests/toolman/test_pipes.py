@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from toolman_harness import SCRIPTED, until
+
 import toolman
-from toolman_harness import SCRIPTED, is_alive, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,12 +228,12 @@ def test_the_container_ends_at_once_even_before_toolman_has_come(container: Cont
 def test_orphans_do_not_stay_as_zombies(starter: Starter, container: Container) -> None:
     container.start()
     _, client = serve(starter, container)
-    child = client.ask("daemon", session=True)
-    assert child["pid"] > 1
-    client.request("tools/call", {"name": "die"})
-    assert client.call("echo")
-    alive = [pid for pid in container.processes() if is_alive(pid)]
-    (sleeping,) = [pid for pid in alive if b"sleep\x001000" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    client.call("orphan")
+    sleeping = until(
+        lambda: [
+            pid for pid in container.processes() if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\0"
+        ]
+    )[0]
     os.kill(sleeping, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{sleeping}").exists())
 

@@ -49,7 +49,7 @@ def test_the_tools_stay_listed_over_a_restart(starter: Starter) -> None:
     tools = client.tools()
     client.request("tools/call", {"name": "die"})
     assert client.tools() == tools
-    toolman.said("13 tools", times=2)
+    toolman.said("14 tools", times=2)
     assert toolman.log.count("tools are visible") == 1
 
 
@@ -178,7 +178,9 @@ def test_a_server_that_never_reads_blocks_nobody_else(starter: Starter) -> None:
     _, client, _ = starter.serve({"servers": [bad, {"name": "good", "upstream": command}]})
     client.tools()
     thread, _ = in_background(client, "bad__mute")
-    errors = [client.request("tools/call", {"name": "bad__echo", "arguments": {"x": "x" * 3_000_000}}) for _ in range(7)]
+    errors = [
+        client.request("tools/call", {"name": "bad__echo", "arguments": {"x": "x" * 3_000_000}}) for _ in range(7)
+    ]
     assert all("error" in error for error in errors)
     assert any("does not read" in error["error"]["message"] for error in errors)
     assert client.call("good__echo")

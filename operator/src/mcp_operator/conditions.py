@@ -11,7 +11,7 @@ from mcp_operator.models.status import Condition
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # --- types
 READY: Final = "Ready"
@@ -118,21 +118,17 @@ def summarise(
         order: The condition types in the order of their steps.
         generation: Of the spec that was looked at.
         now: RFC 3339.
-        ready: What ``Ready`` says, where that is not simply the first problem.
+        ready: What ``Ready`` says, where that is not simply the first problem, those before others that stall.
     """
-    problems = [outcomes[kind] for kind in order if isinstance(outcomes.get(kind), Stalled | Waiting)]
-    complete = all(isinstance(outcomes.get(kind), Done) for kind in order)
+    problems = _problems(outcomes[kind] for kind in order if kind in outcomes)
     if ready is None:
-        ready = problems[0] if problems else Done(SUCCEEDED) if complete else Waiting(NOT_REACHED, "")
+        complete = all(kind in outcomes for kind in order)
+        ready = next(iter(problems), Done(SUCCEEDED) if complete else Waiting(NOT_REACHED, ""))
     pairs: list[tuple[str, Outcome | None]] = [(READY, ready), *((kind, outcomes.get(kind)) for kind in order)]
-    every = [*problems, ready]
     wanted = [_condition(kind, outcome, generation, now) for kind, outcome in pairs]
-    stalled = next((problem for problem in every if isinstance(problem, Stalled)), None)
-    if stalled is not None:
-        wanted.append(_flag(STALLED, stalled, generation, now))
-    waiting = next((problem for problem in every if isinstance(problem, Waiting)), None)
-    if waiting is not None and stalled is None:
-        wanted.append(_flag(RECONCILING, waiting, generation, now))
+    worst = next(iter(_problems([*problems, ready])), None)
+    if worst is not None:
+        wanted.append(_flag(STALLED if isinstance(worst, Stalled) else RECONCILING, worst, generation, now))
     return [_keep_time(condition, previous) for condition in wanted]
 
 
@@ -145,6 +141,12 @@ def is_true(conditions: Sequence[Condition], kind: str) -> bool:
     """Tell whether the condition of a type is there and true."""
     condition = find(conditions, kind)
     return condition is not None and condition.status == "True"
+
+
+def _problems(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Give those that are not done, in their order but what stalls before what only waits."""
+    found = [outcome for outcome in outcomes if not isinstance(outcome, Done)]
+    return sorted(found, key=lambda problem: isinstance(problem, Waiting))
 
 
 def _condition(kind: str, outcome: Outcome | None, generation: int, now: str) -> Condition:

@@ -98,21 +98,11 @@ class Recorder:
 
 def of_server(before: MCPServerStatus, after: MCPServerStatus) -> list[Event]:
     """Give the Events for a change of an MCPServer's status."""
-    events = []
-    build, earlier = after.build, before.build
-    if build is not None and _runs(build) and (earlier is None or not _runs(earlier) or earlier.key != build.key):
-        again = f", attempt {build.attempts}" if build.attempts > 1 else ""
-        events.append(Event(BUILD_STARTED, f"Building {build.key[:12]}{again}", action="Build"))
-    if after.image is not None and (before.image is None or before.image.build_key != after.image.build_key):
-        seconds = build.seconds if build is not None and build.seconds is not None else 0
-        commit = after.source.commit[:12] if after.source is not None else ""
-        note = f"Built {commit} in {seconds} s: {after.tool_count} tools, {after.image.reference}"
-        events.append(Event(IMAGE_BUILT, note, action="Build"))
-    failed = build is not None and build.failed_step is not None
-    if build is not None and failed and (earlier is None or earlier.finished_at != build.finished_at):
-        note = f"{build.failed_step}: {build.message or build.reason}. {build.hint or ''}".strip()
-        events.append(Event(BUILD_FAILED, note, "Warning", "Build"))
-    return [*events, *_verdict(before.conditions, after.conditions, quiet=failed)]
+    found = [_build_started(before.build, after.build), _image_built(before, after)]
+    failed = _build_failed(before.build, after.build)
+    quiet = after.build is not None and after.build.failed_step is not None
+    told = [event for event in (*found, failed) if event is not None]
+    return [*told, *_verdict(before.conditions, after.conditions, quiet=quiet)]
 
 
 def of_agent(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
@@ -129,6 +119,33 @@ def of_agent(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
 def of_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> list[Event]:
     """Give the Events for a change of the conditions alone."""
     return _verdict(before, after)
+
+
+def _build_started(before: BuildStatus | None, after: BuildStatus | None) -> Event | None:
+    if after is None or not _runs(after):
+        return None
+    if before is not None and _runs(before) and before.key == after.key:
+        return None
+    again = f", attempt {after.attempts}" if after.attempts > 1 else ""
+    return Event(BUILD_STARTED, f"Building {after.key[:12]}{again}", action="Build")
+
+
+def _image_built(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:
+    image, build = after.image, after.build
+    if image is None or build is None or (before.image is not None and before.image.build_key == image.build_key):
+        return None
+    commit = after.source.commit[:12] if after.source is not None else ""
+    note = f"Built {commit} in {build.seconds or 0} s: {after.tool_count} tools, {image.reference}"
+    return Event(IMAGE_BUILT, note, action="Build")
+
+
+def _build_failed(before: BuildStatus | None, after: BuildStatus | None) -> Event | None:
+    if after is None or after.failed_step is None:
+        return None
+    if before is not None and before.finished_at == after.finished_at and before.key == after.key:
+        return None
+    note = f"{after.failed_step}: {after.message or after.reason}. {after.hint or ''}".strip()
+    return Event(BUILD_FAILED, note, "Warning", "Build")
 
 
 def _runs(build: BuildStatus) -> bool:

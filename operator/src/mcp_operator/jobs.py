@@ -182,8 +182,11 @@ class Builds:
             job.cancelled.set()
         except BuildError as error:
             job.error = error
-        except Exception:  # a bug; it must not leave the server building for ever
-            logger.exception("build of %s", job.owner)
+        except Exception as error:  # a bug; it must not leave the server building for ever
+            if job.cancelled.is_set():  # its connections were cut on purpose
+                logger.info("build of %s: cancelled, ended by %r", job.owner, error)
+            else:
+                logger.exception("build of %s", job.owner)
             job.error = BuildError(
                 conditions.INTERNAL_ERROR,
                 "the operator failed while building",

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mcp_operator.cluster import AGENT, POLICY, SERVER, Cluster
 from mcp_operator.controller import Controller
 from mcp_operator.events import Recorder
 from mcp_operator.images.contract import BuildError
-from mcp_operator.jobs import Builds
+from mcp_operator.jobs import Builder, Builds
 from mcp_operator.reconcile import namespace
 from mcp_operator.reconcile.agent import AgentReconciler
-from mcp_operator.reconcile.commits import Commits
+from mcp_operator.reconcile.commits import Commits, Resolver
 from mcp_operator.reconcile.namespace import NamespaceReconciler
 from mcp_operator.reconcile.policy import PolicyReconciler
-from mcp_operator.reconcile.server import ServerReconciler
+from mcp_operator.reconcile.server import Images, ServerReconciler
 from mcp_operator.reconcile.services import Services
 from mcp_operator.workqueue import Key, WorkQueue
 
 if TYPE_CHECKING:
-    from mcp_operator.builder import ImageBuilder
+    from collections.abc import Callable, Collection
+
     from mcp_operator.settings import Settings
 
 BUILDS_TIMEOUT = 15.0
@@ -40,10 +41,27 @@ BASES: Final = Key("BaseImages", "", "")
 logger = logging.getLogger(__name__)
 
 
+class FullBuilder(Builder, Images, Resolver, Protocol):
+    """All that the operator asks of :class:`mcp_operator.builder.ImageBuilder`."""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Look at the base images from now on; tell when they are known or others than before."""
+
+    def close(self) -> None:
+        """Stop looking at the base images."""
+
+    def sweep(self, alive: Collection[str]) -> None:
+        """Remove what an earlier operator left; the images of living servers stay.
+
+        Raises:
+            BuildError: The engine cannot be reached.
+        """
+
+
 class Runtime:
     """Everything that works, from a cluster and a builder."""
 
-    def __init__(self, settings: Settings, api: Cluster, builder: ImageBuilder) -> None:
+    def __init__(self, settings: Settings, api: Cluster, builder: FullBuilder) -> None:
         self.queue = WorkQueue()
         self._api = api
         self._builder = builder
@@ -85,7 +103,7 @@ class Runtime:
 class _Sweep:
     """Removes what an earlier operator left; then builds may start."""
 
-    def __init__(self, api: Cluster, builder: ImageBuilder, builds: Builds) -> None:
+    def __init__(self, api: Cluster, builder: FullBuilder, builds: Builds) -> None:
         self._api = api
         self._builder = builder
         self._builds = builds

@@ -1,89 +1,18 @@
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from fake_builder import BOUND, COMMIT, FakeBuilder, FakeClock, failure
-from fake_cluster import AGENT, SERVER, FakeCluster
-from mcp_operator.events import Recorder
-from mcp_operator.images.contract import BuildError, Step
-from mcp_operator.jobs import Builds, State
-from mcp_operator.reconcile.commits import INTERVAL, PLACEHOLDER, RECHECK_FIRST, RETRY_FIRST, Commits
-from mcp_operator.reconcile.server import ServerReconciler
-from mcp_operator.reconcile.services import Services
-from mcp_operator.settings import Settings
+from fake_builder import BOUND, COMMIT, failure
+from fake_cluster import AGENT
+from mcp_operator.images.contract import Step
+from mcp_operator.jobs import State
+from mcp_operator.reconcile.commits import INTERVAL
 from mcp_operator.workqueue import Key
+from server_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SPEC: dict[str, Any] = {"source": {"git": {"url": "https://git.test/one"}}}
-SETTINGS = Settings(registry="registry.test", image_toolman="t", image_wrapper="w")
-ONE = Key("MCPServer", "team", "one")
-
-
-class World:
-    """A reconciler over a cluster in memory, a builder and a clock."""
-
-    def __init__(self) -> None:
-        self.cluster = FakeCluster()
-        self.builder = FakeBuilder()
-        self.clock = FakeClock()
-        self.woken: list[Key] = []
-        self._ended = threading.Condition()
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin with nothing in memory, as a new process does."""
-        self.builds = Builds(self.builder, 2, self._wake)
-        self.builds.open()
-        services = Services(
-            api=self.cluster,
-            recorder=Recorder(self.cluster, self.clock),
-            settings=SETTINGS,
-            clock=self.clock,
-            wake=self._wake,
-        )
-        commits = Commits(self.builder, self.clock)
-        self.reconciler = ServerReconciler(services, self.builds, self.builder, commits)
-
-    def apply(self, **spec: Any) -> str:
-        """Apply the MCPServer; give its UID."""
-        return str(self.cluster.add(SERVER, "one", {**SPEC, **spec})["metadata"]["uid"])
-
-    def look(self) -> float | None:
-        """Reconcile once."""
-        return self.reconciler.reconcile("team", "one")
-
-    def build(self, uid: str) -> None:
-        """Reconcile until the build has ended and is written down."""
-        self.look()
-        self.wait(uid, State.ENDED)
-        self.look()
-
-    def wait(self, uid: str, state: State | None) -> None:
-        """Wait until a server's build is in a state, or gone."""
-
-        def reached() -> bool:
-            view = self.builds.view(uid)
-            return (view.state if view is not None else None) is state
-
-        with self._ended:
-            assert self._ended.wait_for(reached, BOUND)
-
-    def condition(self, kind: str) -> tuple[str, str]:
-        return self.cluster.condition(SERVER, "one", kind)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        return self.cluster.status(SERVER, "one")
-
-    def _wake(self, key: Key, delay: float) -> None:
-        del delay
-        with self._ended:
-            self.woken.append(key)
-            self._ended.notify_all()
 
 
 @pytest.fixture
@@ -99,7 +28,9 @@ def test_a_new_server_is_built_and_its_image_and_tools_are_in_the_status(world: 
     uid = world.apply()
     world.build(uid)
     status = world.status
-    assert [world.condition(kind)[0] for kind in ("SourceReady", "Built", "Verified", "Pushed", "Ready")] == ["True"] * 5
+    assert [world.condition(kind)[0] for kind in ("SourceReady", "Built", "Verified", "Pushed", "Ready")] == [
+        "True"
+    ] * 5
     assert status["image"]["reference"] == f"registry.test/mcp/team/one@sha256:{COMMIT[:8]}"
     assert status["source"] == {"commit": COMMIT}
     assert [tool["name"] for tool in status["tools"]] == ["read", "write"]
@@ -199,17 +130,6 @@ def test_going_back_to_what_the_image_in_service_was_built_from_needs_no_build(w
     assert len(world.builder.requests) == 2
 
 
-def test_a_branch_that_moved_is_built_after_the_interval(world: World) -> None:
-    uid = world.apply()
-    world.build(uid)
-    world.builder.commit = "b" * 40
-    world.look()
-    assert len(world.builder.requests) == 1
-    world.clock.forward(INTERVAL)
-    world.build(uid)
-    assert world.status["source"] == {"commit": "b" * 40}
-
-
 @pytest.mark.requirement("F-08")
 def test_a_new_spec_cancels_the_build_that_runs(world: World) -> None:
     world.builder.let_go.clear()
@@ -220,7 +140,10 @@ def test_a_new_spec_cancels_the_build_that_runs(world: World) -> None:
     world.builder.started.clear()
     world.look()
     assert world.builder.started.wait(BOUND)
-    assert [request.source.url for request in world.builder.requests] == ["https://git.test/one", "https://git.test/two"]
+    assert [request.source.url for request in world.builder.requests] == [
+        "https://git.test/one",
+        "https://git.test/two",
+    ]
     world.builder.let_go.set()
     world.wait(uid, State.ENDED)
 
@@ -276,86 +199,6 @@ def test_a_build_that_an_ended_operator_left_unfinished_starts_again_by_itself(w
     world.restart()
     world.build(uid)
     assert world.condition("Ready") == ("True", "Succeeded")
-
-
-@pytest.mark.requirement("F-08")
-@pytest.mark.parametrize(
-    ("transient", "flag", "delay"), [(True, "Reconciling", RETRY_FIRST), (False, "Stalled", RECHECK_FIRST)]
-)
-def test_a_source_that_is_not_there_is_told_with_its_cause(
-    world: World,
-    transient: bool,  # noqa: FBT001 - a column of the table
-    flag: str,
-    delay: float,
-) -> None:
-    world.builder.resolve_error = BuildError(
-        "RefNotFound", "no branch x", step=Step.FETCH, hint="Check spec.source.git.ref.", transient=transient
-    )
-    world.apply()
-    assert world.look() == delay
-    assert world.condition("SourceReady") == ("False", "RefNotFound")
-    assert world.condition(flag) == ("True", "RefNotFound")
-    ready = next(each for each in world.status["conditions"] if each["type"] == "Ready")
-    assert ready["message"] == "no branch x. Check spec.source.git.ref."
-    world.look()
-    assert world.builder.questions == 1
-    world.clock.forward(delay)
-    world.look()
-    assert world.builder.questions == 2
-
-
-@pytest.mark.requirement("F-08")
-def test_a_git_host_that_is_down_takes_nothing_out_of_service(world: World) -> None:
-    world.build(world.apply())
-    world.builder.resolve_error = BuildError("HostUnreachable", "no answer", step=Step.FETCH, transient=True)
-    world.clock.forward(INTERVAL)
-    world.look()
-    assert world.condition("Ready")[0] == "True"
-    assert world.condition("SourceReady") == ("False", "HostUnreachable")
-    assert world.condition("Pushed")[0] == "True"
-
-
-def test_a_git_host_that_is_down_does_not_hide_that_the_spec_is_not_in_service(world: World) -> None:
-    world.build(world.apply())
-    world.builder.resolve_error = BuildError("HostUnreachable", "no answer", step=Step.FETCH, transient=True)
-    world.apply(source={"git": {"url": "https://git.test/two"}})
-    world.look()
-    assert world.condition("Ready") == ("False", "HostUnreachable")
-
-
-@pytest.mark.requirement("F-08")
-def test_an_engine_that_is_down_takes_nothing_out_of_service(world: World) -> None:
-    world.build(world.apply())
-    world.builder.key_error = failure("EngineUnavailable", transient=True)
-    world.look()
-    assert world.condition("Ready")[0] == "True"
-    world.apply(build={"runtime": "node"})
-    world.look()
-    assert world.condition("Ready") == ("False", "EngineUnavailable")
-
-
-def test_a_spec_that_does_not_fit_is_told_by_field(world: World) -> None:
-    world.apply(build={"colour": "blue"})
-    world.look()
-    assert world.condition("Ready") == ("False", "InvalidSpec")
-    assert "spec.build.colour" in world.status["conditions"][0]["message"]
-
-
-def test_the_handshake_gets_placeholders_for_what_comes_from_secrets(world: World) -> None:
-    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
-    world.build(world.apply(run={"env": [{"name": "A", "value": "1"}, token], "args": ["--fast"]}))
-    assert world.builder.requests[0].env == {"A": "1", "TOKEN": PLACEHOLDER}
-    assert world.builder.requests[0].args == ("--fast",)
-
-
-def test_agents_are_looked_at_when_their_servers_spec_changes_even_if_git_is_down(world: World) -> None:
-    world.cluster.add(AGENT, "dev", {"servers": [{"name": "one"}]})
-    world.cluster.add(AGENT, "other", {"servers": [{"name": "two"}]})
-    world.builder.resolve_error = failure("HostUnreachable", transient=True)
-    world.apply(tools={"deny": ["write"]})
-    world.look()
-    assert Key("MCPAgent", "team", "dev") in world.woken
-    assert Key("MCPAgent", "team", "other") not in world.woken
 
 
 def test_agents_are_looked_at_when_an_image_is_there(world: World) -> None:

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RICH = (
     r'{"content":[],"structuredContent":{"big":9007199254740993,"z":1,"a":null,"tiny":1.0e-7,"text":"'
@@ -27,7 +30,7 @@ TOOL = {
 PYTHONS_OWN = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
 """Signals that Python itself ignores."""
 
-tools = ["echo", "rich", "fail", "progress", "wait", "die", "change", "ask", "daemon", "state", "flood", "huge", "mute"]
+tools: list[str] = []
 cancelled: list[dict[str, Any]] = []
 answers: list[dict[str, Any]] = []
 waiting: list[Any] = []
@@ -50,47 +53,60 @@ def text(value: object) -> str:
     return json.dumps({"content": [{"type": "text", "text": value if isinstance(value, str) else json.dumps(value)}]})
 
 
-def call(line: str, message: dict[str, Any]) -> None:
-    identifier, params = message["id"], message["params"]
-    arguments = params.get("arguments") or {}
-    match params["name"]:
-        case "rich":
-            reply(identifier, RICH)
-        case "fail":
-            send(id=identifier, error={"code": -32042, "message": "as it is", "data": {"n": 9007199254740993}})
-        case "progress":
-            token = params["_meta"]["progressToken"]
-            for step in range(arguments.get("steps", 5)):
-                progress = {"progressToken": token, "progress": step, "x-unknown": step}
-                send(method="notifications/progress", params=progress)
-            reply(identifier, text({"token": token}))
-        case "wait":
-            waiting.append(identifier)
-        case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "change":
-            tools[:] = arguments["tools"]
-            for _ in range(arguments.get("times", 1)):
-                send(method="notifications/tools/list_changed")
-            reply(identifier, text("changed"))
-        case "ask":
-            send(id="q", method=arguments["method"], params={})
-            answers.append({"for": identifier})
-        case "daemon":
-            child = subprocess.Popen(["sleep", "1000"], start_new_session=arguments.get("session", False))
-            reply(identifier, text({"pid": child.pid}))
-        case "state":
-            reply(identifier, text(state()))
-        case "flood":
-            while True:
-                sys.stdout.buffer.write(b"x" * 1_000_000)
-        case "huge":
-            reply(identifier, text("x" * arguments["size"]))
-        case "mute":
-            while True:
-                time.sleep(1000)
-        case _:
-            reply(identifier, text(line.rstrip("\n")))
+def progress(identifier: object, params: dict[str, Any], steps: int = 5) -> None:
+    token = params["_meta"]["progressToken"]
+    for step in range(steps):
+        send(method="notifications/progress", params={"progressToken": token, "progress": step, "x-unknown": step})
+    reply(identifier, text({"token": token}))
+
+
+def change(identifier: object, names: list[str], times: int = 1) -> None:
+    tools[:] = names
+    for _ in range(times):
+        send(method="notifications/tools/list_changed")
+    reply(identifier, text("changed"))
+
+
+def ask(identifier: object, method: str) -> None:
+    send(id="q", method=method, params={})
+    answers.append({"for": identifier})
+
+
+def daemon(identifier: object, *, session: bool = False) -> None:
+    reply(identifier, text({"pid": subprocess.Popen(["sleep", "1000"], start_new_session=session).pid}))
+
+
+def orphan(identifier: object) -> None:
+    subprocess.run(["/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 &"], check=True)
+    reply(identifier, text("made"))
+
+
+def flood() -> None:
+    while True:
+        sys.stdout.buffer.write(b"x" * 1_000_000)
+
+
+def mute() -> None:
+    while True:
+        time.sleep(1000)
+
+
+ERROR = {"code": -32042, "message": "as it is", "data": {"n": 9007199254740993}}
+CALLS: dict[str, Callable[..., None]] = {
+    "rich": lambda i, _: reply(i, RICH),
+    "fail": lambda i, _: send(id=i, error=ERROR),
+    "progress": lambda i, p: progress(i, p, **p.get("arguments", {})),
+    "wait": lambda i, _: waiting.append(i),
+    "die": lambda *_: os.kill(os.getpid(), signal.SIGKILL),
+    "change": lambda i, p: change(i, p["arguments"]["tools"], p["arguments"].get("times", 1)),
+    "ask": lambda i, p: ask(i, p["arguments"]["method"]),
+    "daemon": lambda i, p: daemon(i, **p["arguments"]),
+    "orphan": lambda i, _: orphan(i),
+    "state": lambda i, _: reply(i, text(state())),
+    "flood": lambda *_: flood(),
+    "huge": lambda i, p: reply(i, text("x" * p["arguments"]["size"])),
+    "mute": lambda *_: mute(),
+}
 
 
 def state() -> dict[str, Any]:
@@ -120,7 +136,9 @@ def receive(line: str, message: dict[str, Any]) -> None:
         case "tools/list":
             page(message)
         case "tools/call":
-            call(line, message)
+            params, identifier = message["params"], message["id"]
+            echo = text(line.rstrip("\n"))
+            CALLS.get(params["name"], lambda *_: reply(identifier, echo))(identifier, params)
         case "notifications/cancelled":
             cancelled.append(message["params"])
         case None:
@@ -139,8 +157,7 @@ def page(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if "SERVER_TOOLS" in os.environ:
-        tools = os.environ["SERVER_TOOLS"].split(",")
+    tools += os.environ["SERVER_TOOLS"].split(",") if "SERVER_TOOLS" in os.environ else ["echo", *CALLS]
     sys.stderr.write("scripted server is here\n")
     sys.stderr.flush()
     for entry in sys.stdin.buffer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -12,10 +12,11 @@ from toolman.dispatch import Dispatcher
 from toolman.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from toolman.audit import Audit
     from toolman.gateway import Gateway
@@ -23,9 +24,21 @@ if TYPE_CHECKING:
 PATH = "/mcp"
 
 
-def front(gateway: Gateway, audit: Audit) -> Starlette:
-    """Make what agents connect to. Everything but ``/mcp`` is unknown here, ``/.well-known/...`` included."""
-    return Starlette(routes=[Route(PATH, Endpoint(gateway, Dispatcher(gateway, audit)))])
+class Front(Starlette):
+    """What agents connect to. Everything but ``/mcp`` is unknown here, ``/.well-known/...`` included.
+
+    The endpoint is asked before Starlette's middleware and router, which cost a sixth of a call: all requests go there.
+    """
+
+    def __init__(self, gateway: Gateway, audit: Audit) -> None:
+        self._endpoint = Endpoint(gateway, Dispatcher(gateway, audit))
+        super().__init__(routes=[Route(PATH, self._endpoint)])
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] == PATH:
+            return self._endpoint(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 def admin(is_serving: Callable[[], bool]) -> Starlette:

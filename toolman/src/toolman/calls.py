@@ -103,6 +103,7 @@ class ToolCall:
         if self.answer.outcome is not None:
             return
         self._session.calls.pop(self._key, None)
+        self.upstream.release()
         self._audit.write(
             Record(
                 time=now(),

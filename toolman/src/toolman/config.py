@@ -84,8 +84,8 @@ class Timeouts(_Strict, frozen=True):
         call: Silence after which one call is answered with an error; progress resets it.
     """
 
-    start: Seconds = 60
-    call: Seconds = 300
+    start: Seconds = 60.0
+    call: Seconds = 300.0
 
 
 class Server(_Strict, frozen=True):

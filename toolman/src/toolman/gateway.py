@@ -54,7 +54,7 @@ class Gateway:
         """Wait until no call is on its way, or the limit (in seconds) is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                while any(session.calls for session in self.sessions):
+                while any(session.calls for session in self.sessions):  # noqa: ASYNC110 - once, at the very end
                     await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:

@@ -95,7 +95,7 @@ async def _serve(config: Config, path: Path | None, sockets: list[socket.socket]
         loop.add_signal_handler(number, ending.set)
     gateway = Gateway(config)
     audit = Audit(sys.stdout.fileno())
-    servers = [(_server(app.front(gateway, audit), gateway), sockets)]
+    servers = [(_server(app.Front(gateway, audit), gateway), sockets)]
     if probes:
         servers.append((_server(app.admin(lambda: not ending.is_set())), probes))
     tasks = [asyncio.create_task(server.serve(bound), name="http") for server, bound in servers]
@@ -136,6 +136,7 @@ def _server(application: Starlette, gateway: Gateway | None = None) -> _Server:
         uvicorn.Config(
             application,
             http=protocol,
+            interface="asgi3",
             loop="none",
             lifespan="off",
             ws="none",

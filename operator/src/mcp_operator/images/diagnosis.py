@@ -102,17 +102,13 @@ RUNNING = -1
 ANSWERED = -2
 """Instead of an exit code: it answered, and wrongly."""
 
-_WANTED = (
-    r"(?:required|not set|must be set|must be provided|is missing|missing|not found|undefined|unset|not provided"
-    r"|not defined)"
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_WANTED = re.compile(
+    r"(?i)\b(?:required|requires|not set|must be set|must be provided|missing|not found|undefined|unset|not provided"
+    r"|not defined|(?:please|must) (?:set|provide|specify)|set the|environment variables?|env vars?)\b|KeyError: ",
 )
-_VARIABLE = r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
-_MISSING_VARIABLE = (
-    re.compile(rf"KeyError: ['\"]{_VARIABLE}['\"]"),
-    re.compile(rf"(?i:environment variable|env var|env\b|variable)\W{{0,4}}(?:\w+ ){{0,2}}[\"'`]?{_VARIABLE}\b"),
-    re.compile(rf"\b{_VARIABLE}\b.{{0,60}}\b(?i:{_WANTED})"),
-    re.compile(rf"(?i:{_WANTED}|please (?:set|provide)|set the|provide)\b.{{0,60}}\b{_VARIABLE}\b"),
-)
+_OPTIONAL = re.compile(r"(?i)\b(?:default|optional|warn(?:ing)?)\b")
+"""In a line that says that something is not set, and that it goes on without."""
 _ARGUMENT = re.compile(
     r"(?i)the following arguments are required: *(?P<names>.+)|^usage: *(?P<usage>.+)"
     r"|Missing (?:required )?(?:argument|option)s?:? *(?P<miss>.*)"
@@ -137,7 +133,7 @@ def start(lines: Sequence[str], code: int) -> Finding:
         code: Its exit code, :data:`RUNNING` or :data:`ANSWERED`.
     """
     text = "\n".join(lines)
-    if variables := _variables(text):
+    if variables := _variables(lines):
         several = "s" if len(variables) > 1 else ""
         return Finding(
             Reason.SETTING_MISSING,
@@ -188,6 +184,7 @@ def _from_code(code: int) -> Finding:
     return Finding(Reason.HANDSHAKE_FAILED, "Its last lines say why; try the start command in a fresh clone.")
 
 
-def _variables(text: str) -> list[str]:
-    found = {match for pattern in _MISSING_VARIABLE for match in pattern.findall(text)}
+def _variables(lines: Sequence[str]) -> list[str]:
+    telling = (line for line in lines if _WANTED.search(line) and not _OPTIONAL.search(line))
+    found = {name for line in telling for name in _VARIABLE.findall(line)}
     return sorted(name for name in found if not name.startswith(("NODE_", "ERR_", "PYTHON")))[:5]

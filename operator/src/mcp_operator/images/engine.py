@@ -241,10 +241,9 @@ class Engine:
         found = getattr(raw, "_sock", raw)  # a SocketIO around the socket, except over TLS
         if not isinstance(found, socket.socket):
             raise engine_errors.engine("the connection to the container has no socket", Step.VERIFY)
-        # The SocketIO would close its socket when it is collected.
-        duplicate = found.dup()
-        raw.close()
-        return duplicate
+        # A duplicate, because the client closes its own whenever it is collected.
+        with contextlib.closing(raw), found:
+            return found.dup()
 
     def start(self, container: str) -> None:
         """Start a container."""
@@ -272,8 +271,12 @@ class Engine:
         responses: list[requests.Response] = []
         with _mapped(step, budget), contextlib.closing(docker.from_env(version="auto", timeout=CALL_SECONDS)) as client:
             client.api.hooks["response"].append(lambda response, *_, **__: responses.append(response))
-            with budget.guard(lambda: _shut(responses)):
-                yield start(client.api)
+            try:
+                with budget.guard(lambda: _shut(responses)):
+                    yield start(client.api)
+            finally:
+                for response in responses:
+                    response.close()
         budget.check(step)
 
 

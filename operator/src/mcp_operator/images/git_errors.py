@@ -55,7 +55,7 @@ _CAUSES = (
     ),
     _Cause(
         r"couldn't find remote ref|not our ref|unadvertised object|Remote branch .* not found|bad object"
-        r"|unable to read tree|reference is not a tree",
+        r"|unable to read tree|Needed a single revision|reference is not a tree",
         Reason.REF_NOT_FOUND,
         "{url} has no {ref}",
         "Check spec.source.git.ref: names are case-sensitive.",

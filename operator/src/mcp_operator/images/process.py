@@ -60,6 +60,7 @@ def run(
         BuildError: The time is used up.
         OutputLimitError: Too much output.
     """
+    budget.check(step)
     with subprocess.Popen(
         argv,
         env=dict(env),

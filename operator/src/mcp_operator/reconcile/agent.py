@@ -114,12 +114,12 @@ class AgentReconciler:
         if ready:
             found[conditions.TOOLS_READY] = agent_tools.required(agent, servers, layers)
         unsafe = _unsafe(agent, servers)
+        if unsafe is not None and not pods.is_ours(pod, agent.uid):
+            raise unsafe
         if pod is None and not ready:
             return
         hold = unsafe.message if unsafe is not None else _hold(pod, servers)
         plan = Plan(agent=agent, servers=servers, layers=layers, pod=pod, hold=hold)
-        if unsafe is not None and not pods.is_ours(pod, agent.uid):
-            raise unsafe
         outcome = self._pods.carry_out(plan, notes)
         found[conditions.POD_READY] = unsafe or outcome
 
@@ -147,9 +147,9 @@ class AgentReconciler:
     ) -> None:
         generation = raw["metadata"].get("generation", 1)
         after.observed_generation = generation
-        problems = [found[kind] for kind in conditions.AGENT_CONDITIONS if isinstance(found.get(kind), Problem)]
-        ready = problems[0] if problems else None
-        if ready is None and all(kind in found for kind in conditions.AGENT_CONDITIONS) and after.tools is not None:
+        ready = None
+        done = all(isinstance(found.get(kind), Done) for kind in conditions.AGENT_CONDITIONS)
+        if done and after.tools is not None:
             ready = Done(conditions.SUCCEEDED, f"{after.tools.visible} of {after.tools.total} tools")
         after.conditions = conditions.summarise(
             before.conditions,

@@ -74,6 +74,14 @@ def follow(status: MCPServerStatus, job: View, now: datetime) -> None:
     build.detail = None if queued else printable(_COUNTER.sub("", job.detail, count=1), LINE_LENGTH) or None
 
 
+def end(status: MCPServerStatus, job: View, now: datetime) -> None:
+    """Note what a job that has ended came to."""
+    if job.result is not None:
+        succeed(status, job.key, job.result, now)
+    elif job.error is not None:
+        fail(status, job.key, job.error, now)
+
+
 def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetime) -> None:
     """Put a build's image into service."""
     began = _begun(status, key, now)
@@ -129,17 +137,22 @@ def outcomes(status: MCPServerStatus, key: str, job: View | None, delay: float |
         job: That build, while it is queued or runs.
         delay: Seconds until a failed one is tried again.
     """
-    if job is not None and job.state is State.QUEUED:
-        return _until(Step.FETCH, Waiting(conditions.QUEUED, _number(job.position), delay=None))
-    if job is not None and job.state is State.RUNNING:
-        what = (status.build.progress if status.build is not None else None) or job.step.value
-        return _until(job.step, Waiting(_REASON_OF_STEP[job.step], what, delay=None))
-    build = status.build
-    if build is not None and build.key == key and build.failed_step is not None:
+    build = status.build if status.build is not None and status.build.key == key else None
+    if job is not None and (build is None or build.finished_at is None):
+        return _under_way(job, build)
+    if build is not None and build.failed_step is not None:
         return _until(Step(build.failed_step), _failure(build, delay))
     if status.image is not None and status.image.build_key == key:
         return in_service(status)
     return {}
+
+
+def _under_way(job: View, build: BuildStatus | None) -> dict[str, Outcome]:
+    """Also of a job that ended a moment ago: its end is written at the next look."""
+    if job.state is State.QUEUED:
+        return _until(Step.FETCH, Waiting(conditions.QUEUED, _number(job.position), delay=None))
+    what = (build.progress if build is not None else None) or job.step.value
+    return _until(job.step, Waiting(_REASON_OF_STEP[job.step], what, delay=None))
 
 
 def explain(error: BuildError) -> str:
@@ -150,8 +163,10 @@ def explain(error: BuildError) -> str:
 def ready(found: Mapping[str, Outcome], status: MCPServerStatus) -> Outcome | None:
     """Give what ``Ready`` says: that all is well, or the first problem and what goes on meanwhile."""
     problem = next((outcome for outcome in found.values() if isinstance(outcome, Stalled | Waiting)), None)
-    if problem is None:
+    if problem is None and all(kind in found for kind in conditions.SERVER_CONDITIONS):
         return Done(conditions.SUCCEEDED, f"{status.tool_count} tools")
+    if problem is None:
+        return None
     if status.image is None or status.source is None:
         return problem
     text = _sentences(problem.message, f"Commit {status.source.commit} stays in service meanwhile")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating", ""})
 """Reasons of a waiting container that pass by themselves."""
+STARTING = "containers are being started"
 DETAIL_LENGTH = 400
 """Characters of the kubelet's text that are quoted."""
 
@@ -119,33 +120,40 @@ def _first_trouble(current: Status, required: Sequence[str]) -> Outcome:
     unready = [each["name"] for each in _containers(current) if "running" in _state(each) and not each.get("ready")]
     if unready and phase({"status": current}) == "Running":
         return _waiting(conditions.CONTAINER_NOT_READY, f"not ready yet: {', '.join(unready)}")
-    return _waiting(conditions.POD_STARTING, "containers are being started")
+    return _waiting(conditions.POD_STARTING, STARTING)
 
 
 def _trouble(container: Status) -> Outcome | None:
     name, state = container["name"], _state(container)
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason") or "")
-    last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    crashed = bool(last.get("exitCode")) and not container.get("ready")
-    if reason == "CrashLoopBackOff" or ("waiting" not in state and crashed and "running" not in state):
-        return _waiting(conditions.CONTAINER_CRASHING, f"{name} {_exit(last)}, see kubectl logs -c {name} --previous")
+    if reason == "CrashLoopBackOff" or _crashed(container):
+        end = _exit(_last_end(container))
+        return _waiting(conditions.CONTAINER_CRASHING, f"{name} {end}, see kubectl logs -c {name} --previous")
     if reason not in HARMLESS_WAITING:
         return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {waiting.get('message') or ''}")
     return None
 
 
 def _awaiting(container: Status, required: Sequence[str]) -> Outcome:
+    """Say what the agent's containers wait for: in the words of the container that waits, where it has ended before."""
     state = _state(container)
     waiting = str((state.get("waiting") or {}).get("reason") or "")
     if waiting not in HARMLESS_WAITING | {"CrashLoopBackOff"}:
-        return _trouble(container) or _waiting(conditions.POD_STARTING, "")
-    last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+        return _trouble(container) or _waiting(conditions.POD_STARTING, STARTING)
+    last = _last_end(container)
     if "running" not in state and not last:
-        return _waiting(conditions.POD_STARTING, "containers are being started")
+        return _waiting(conditions.POD_STARTING, STARTING)
     missing = str(last.get("message") or "").strip()
-    what = missing or f"waiting for {', '.join(required) or 'the servers'}"
-    return _waiting(conditions.AWAITING_TOOLS, what)
+    return _waiting(conditions.AWAITING_TOOLS, missing or f"waiting for {', '.join(required) or 'the servers'}")
+
+
+def _last_end(container: Status) -> Status:
+    return _state(container).get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+
+
+def _crashed(container: Status) -> bool:
+    return bool((_state(container).get("terminated") or {}).get("exitCode"))
 
 
 def _containers(current: Status) -> Iterator[Status]:

@@ -127,10 +127,7 @@ class ServerReconciler:
         now = self._services.clock()
         job = self._job(request.uid, build_key)
         if job is not None and job.state is State.ENDED:
-            if job.result is not None:
-                build_status.succeed(after, build_key, job.result, now)
-            elif job.error is not None:
-                build_status.fail(after, build_key, job.error, now)
+            build_status.end(after, job, now)
         image_key = after.image.build_key if after.image is not None else None
         facts = policies.BuildFacts(key=build_key, image_key=image_key, last=after.build, now=now)
         verdict = policies.rebuild(facts)

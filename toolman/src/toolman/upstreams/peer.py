@@ -70,6 +70,10 @@ class Call:
         """Note where it is answered from."""
         self._peer, self.number, self.heard = peer, number, now
 
+    def release(self) -> None:
+        """Let go of who asked: otherwise the two keep each other, and a big result, until the collector comes."""
+        self.on_reply, self.on_progress = _nobody, None
+
     def cancel(self, reason: Raw | None = None) -> None:
         """Forget the call and tell the server; ``on_reply`` is not called any more."""
         if self._peer is not None:
@@ -203,6 +207,10 @@ class Peer:
         self._sweeping = bool(self._calls)
         if self._calls:
             self._loop.call_later(min(_SWEEP, *(call.timeout / 4 for call in self._calls.values())), self._sweep)
+
+
+def _nobody(_: jsonrpc.Outcome) -> None:
+    """Nobody waits any more."""
 
 
 def _integer(raw: Raw | UnsetType) -> int:

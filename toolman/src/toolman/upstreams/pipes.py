@@ -118,4 +118,9 @@ class PipesLink:
         asyncio.get_running_loop().call_later(_EXIT_FOLLOWS, self._end_unreported)
 
     def _end_unreported(self) -> None:
-        self._receiver.ended("it closed its output")
+        """Give up a server that has closed its output: its container is gone, or it is of no use any more."""
+        if not self._exited.is_set():
+            self._exited.set()
+            if self._pid:
+                self._control.stop(self._pid, signal.SIGKILL)
+            self._receiver.ended("it closed its output")

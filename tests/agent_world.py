@@ -1,0 +1,116 @@
+"""An agent and what is around it, over a cluster in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fake_builder import COMMIT, FakeClock
+from fake_cluster import AGENT, SERVER, FakeCluster
+from mcp_operator import names
+from mcp_operator.events import Recorder
+from mcp_operator.reconcile.agent import AgentReconciler
+from mcp_operator.reconcile.services import Services
+from mcp_operator.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp_operator.workqueue import Key
+
+SETTINGS = Settings(registry="registry.test", image_toolman="toolman:1", image_wrapper="wrapper:1")
+TEMPLATE: dict[str, Any] = {"spec": {"containers": [{"name": "agent", "image": "agent:1"}]}}
+
+
+class World:
+    """A reconciler over a cluster in memory with one server that is ready and one agent that uses it."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.clock = FakeClock()
+        self.woken: list[Key] = []
+        services = Services(
+            api=self.cluster,
+            recorder=Recorder(self.cluster, self.clock),
+            settings=SETTINGS,
+            clock=self.clock,
+            wake=lambda key, _: self.woken.append(key),
+        )
+        self.reconciler = AgentReconciler(services)
+        self.server("files")
+        self.agent()
+
+    def server(
+        self, name: str, *, image: str = "one", tools: tuple[str, ...] = ("read", "write"), **spec: object
+    ) -> None:
+        """Put a server there that is in service."""
+        raw = self.cluster.add(SERVER, name, {"source": {"git": {"url": f"https://git.test/{name}"}}, **spec})
+        raw["status"] = {
+            "observedGeneration": raw["metadata"]["generation"],
+            "conditions": [condition("Ready", "True")],
+            "source": {"commit": COMMIT},
+            "image": {
+                "reference": f"registry.test/{name}@sha256:{image}",
+                "id": "sha256:1",
+                "size": 1,
+                "command": ["serve"],
+                "workingDir": "/app",
+                "buildKey": image,
+            },
+            "tools": [{"name": tool, "hash": "sha256:0"} for tool in tools],
+            "toolCount": len(tools),
+        }
+
+    def agent(self, *servers: str, **spec: object) -> None:
+        """Apply the agent."""
+        named = [{"name": name} for name in servers or ("files",)]
+        self.cluster.add(AGENT, "dev", {"servers": named, "template": TEMPLATE, **spec}, labels={"tier": "gold"})
+
+    def look(self, *, times: int = 1) -> float | None:
+        """Reconcile."""
+        delay = None
+        for _ in range(times):
+            delay = self.reconciler.reconcile("team", "dev")
+        return delay
+
+    def running(self) -> None:
+        """Let the Pod become ready."""
+        self.look()
+        self.pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        self.look()
+        self.cluster.writes.clear()
+        self.cluster.events.clear()
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        return self.cluster.condition(AGENT, "dev", kind)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.cluster.status(AGENT, "dev")
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        return self.cluster.objects["pods", "team", "dev"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        stored = self.cluster.objects["configmaps", "team", names.config_map("dev")]
+        config: dict[str, Any] = json.loads(stored["data"][names.CONFIG_FILE])
+        return config
+
+    @property
+    def sources(self) -> list[str]:
+        """Who has a layer in toolman's configuration."""
+        return [layer["source"] for layer in self.config["layers"]]
+
+    def message(self, kind: str = "Ready") -> str:
+        return next(str(each["message"]) for each in self.status["conditions"] if each["type"] == kind)
+
+
+def condition(kind: str, status: str, reason: str = "Succeeded") -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": "",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }

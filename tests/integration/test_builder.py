@@ -1,0 +1,388 @@
+"""The builder on a real engine and registry, with projects that nobody here wrote and some that mean harm."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import tempfile
+import threading
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+from mcp_operator import names
+from mcp_operator.images import cleanup, pipeline
+from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, BuildResult, GitSource, Step
+from mcp_operator.images.reasons import Reason
+from mcp_operator.settings import Settings
+from sources import repositories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from lab.environment import Environment
+    from sources.server import GitServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("F-05")]
+
+INSTALLATION = "builder-tests"
+PUBLISHED = repositories.PUBLISHED
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass
+class Heard:
+    """Progress that keeps what it hears, and can react to it."""
+
+    steps: list[tuple[Step, str]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    react: Callable[[Step, str], None] = lambda _step, _detail: None
+
+    def step(self, step: Step, detail: str) -> None:
+        self.steps.append((step, detail))
+        self.react(step, detail)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass
+class Builder:
+    """Builds for one owner of this test's own."""
+
+    settings: Settings
+    engine: docker.DockerClient
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    heard: Heard = field(default_factory=Heard)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def request(self, url: str, path: str = ".", **more: object) -> BuildRequest:
+        request = BuildRequest(
+            source=GitSource(url=url, path=path),
+            repository=f"{self.settings.registry}/builder-tests/{self.uid[:8]}",
+            deployment_id=f"tests-server-{self.uid[:8]}",
+            uid=self.uid,
+            installation=INSTALLATION,
+        )
+        return dataclasses.replace(request, **more)  # type: ignore[arg-type]  # each test names real fields
+
+    def build(self, url: str, path: str = ".", **more: object) -> BuildResult:
+        return pipeline.build(self.request(url, path, **more), self.settings, self.heard, self.cancelled)
+
+    def fail(self, url: str, path: str = ".", **more: object) -> BuildError:
+        with pytest.raises(BuildError) as caught:
+            self.build(url, path, **more)
+        assert caught.value.hint
+        self.assert_nothing_left()
+        return caught.value
+
+    def images(self) -> list[str]:
+        found = self.engine.images.list(all=True, filters={"label": f"{names.LABEL_UID}={self.uid}"})
+        return [str(image.id) for image in found]
+
+    def assert_nothing_left(self) -> None:
+        label: dict[str, str | list[str] | bool] = {"label": f"{names.LABEL_UID}={self.uid}"}
+        assert self.engine.containers.list(all=True, filters=label) == []
+        assert self.images() == []
+        assert list(Path(tempfile.gettempdir()).glob(f"{cleanup.folder_prefix(self.uid)}*")) == []
+
+
+@pytest.fixture
+def builder(lab: Environment, engine: docker.DockerClient) -> Iterator[Builder]:
+    """Give a builder; all that it made is gone afterwards."""
+    settings = Settings(
+        registry=lab.registry,
+        image_toolman="toolman",
+        image_wrapper="wrapper",
+        base_python=lab.base_python,
+        base_node=lab.base_node,
+        git_protocols=("http", "https"),
+        build_ca_file=lab.ca_file,
+    )
+    made = Builder(settings, engine)
+    yield made
+    cleanup.forget(made.uid)
+    made.assert_nothing_left()
+
+
+def server(git_server: GitServer, name: str, files: Mapping[str, str]) -> str:
+    """Make a repository and give its URL."""
+    content = {path: (text.startswith("#!"), text.encode()) for path, text in files.items()}
+    repositories.create(git_server.root / f"{name}.git", content)
+    return git_server.url(f"{name}.git")
+
+
+def registry_has(reference: str, registry: str) -> bool:
+    repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
+    url = f"http://{registry}/v2/{repository}/manifests/{digest}"
+    request = urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        return bool(answer.headers["Docker-Content-Digest"] == digest)
+
+
+def shell(builder: Builder, image: str, script: str) -> str:
+    run = builder.engine.containers.run
+    return str(run(image, ["-c", script], entrypoint="sh", remove=True, network_mode="none").decode()).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "args", "tools"),
+    [
+        ("src/git", (), {"git_status", "git_log"}),
+        ("src/time", (), {"get_current_time", "convert_time"}),
+        ("src/filesystem", ("/tmp",), {"read_text_file", "list_directory"}),  # noqa: S108 - inside a container
+    ],
+)
+def test_published_servers_become_verified_images_by_digest(
+    builder: Builder, published_server: GitServer, path: str, args: tuple[str, ...], tools: set[str]
+) -> None:
+    result = builder.build(published_server.url(PUBLISHED), path, args=args)
+
+    assert tools <= {tool.name for tool in result.tools}
+    assert result.commit == repositories.head(published_server.root / PUBLISHED)
+    assert registry_has(result.reference, builder.settings.registry)
+    assert result.protocol_version == "2025-11-25"
+    assert "it did not start without network" not in result.evidence
+    again = builder.build(published_server.url(PUBLISHED), path, args=args)
+    assert (again.image_id, again.reference) == (result.image_id, result.reference)
+    assert again.tools == result.tools
+
+
+@pytest.mark.requirement("F-08")
+def test_a_typescript_server_is_built_small_and_hardened(builder: Builder, git_server: GitServer) -> None:
+    result = builder.build(git_server.url("weather.git"))
+
+    config = builder.engine.images.get(result.image_id).attrs["Config"]
+    assert config["User"] == "1001:1001"
+    assert config["Entrypoint"] == list(result.command) == ["node", "/app/dist/index.js"]
+    assert config["WorkingDir"] == result.working_dir == "/app"
+    assert config["Labels"]["org.opencontainers.image.revision"] == result.commit
+    assert config["Labels"][names.LABEL_DEPLOYMENT].startswith("tests-server-")
+    assert "NODE_ENV=production" in config["Env"]
+    assert not any("build-ca" in variable for variable in config["Env"])
+    script = "id -un; ls -d node_modules/typescript /opt/build-ca .git 2>/dev/null; touch /app/x 2>/dev/null || echo ro"
+    assert shell(builder, result.image_id, script).split() == ["mcp", "ro"]
+    counters = [detail.split()[1] for step, detail in builder.heard.steps if detail.startswith("step ")]
+    total = counters[0].partition("/")[2]
+    assert counters == [f"{number + 1}/{total}" for number in range(int(total))]
+    assert [step for step in Step if step in {step for step, _ in builder.heard.steps}] == list(Step)
+
+
+def test_a_changed_source_replaces_the_engines_copy_of_the_last_image(builder: Builder, git_server: GitServer) -> None:
+    url = git_server.url("weather.git")
+    first = builder.build(url)
+    repositories.commit(git_server.root / "weather.git", {"README.md": "changed\n"}, "Change")
+
+    second = builder.build(url)
+
+    assert second.image_id != first.image_id
+    assert first.image_id not in builder.images()
+    assert registry_has(first.reference, builder.settings.registry)
+    assert registry_has(second.reference, builder.settings.registry)
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize(
+    ("repository", "step", "reason", "said"),
+    [
+        ("broken-build.git", Step.BUILD, Reason.COMPILE_FAILED, "error TS2322"),
+        ("needs-setting.git", Step.VERIFY, Reason.SETTING_MISSING, "NOTES_API_KEY"),
+        ("not-a-server.git", Step.DETECT, Reason.NOT_AN_MCP_SERVER, "pyproject.toml"),
+        ("absent.git", Step.FETCH, Reason.REPOSITORY_NOT_FOUND, "not found"),
+    ],
+)
+def test_a_failure_names_step_reason_and_last_lines_and_leaves_nothing(
+    builder: Builder, git_server: GitServer, repository: str, *, step: Step, reason: Reason, said: str
+) -> None:
+    error = builder.fail(git_server.url(repository))
+
+    assert (error.step, error.reason) == (step, reason)
+    assert said in error.log_tail
+
+
+def test_a_setting_makes_a_server_start(builder: Builder, git_server: GitServer) -> None:
+    result = builder.build(git_server.url("needs-setting.git"), env={"NOTES_API_KEY": "placeholder"})
+
+    assert result.tools
+
+
+@pytest.mark.requirement("F-08")
+def test_a_registry_that_is_not_there_is_said_and_nothing_is_kept(builder: Builder, git_server: GitServer) -> None:
+    error = builder.fail(git_server.url("weather.git"), repository="127.0.0.1:1/x/weather")
+
+    assert (error.step, error.reason, error.transient) == (Step.PUSH, Reason.REGISTRY_UNREACHABLE, True)
+
+
+@pytest.mark.requirement("F-08")
+def test_a_base_image_that_is_not_there_names_the_setting(builder: Builder, git_server: GitServer) -> None:
+    builder.settings = dataclasses.replace(builder.settings, base_node="127.0.0.1:1/none/node:1")
+
+    error = builder.fail(git_server.url("weather.git"))
+
+    assert error.reason == Reason.BASE_IMAGE_UNAVAILABLE
+    assert "TOOLMAN_BASE_NODE" in error.hint
+
+
+@pytest.mark.requirement("F-08")
+def test_an_engine_that_is_not_there_is_said(
+    builder: Builder, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = builder.request(git_server.url("weather.git"))
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        with pytest.raises(BuildError, match="Docker is not running") as caught:
+            pipeline.build(request, builder.settings, builder.heard, builder.cancelled)
+
+    assert caught.value.hint == "Start it or set DOCKER_HOST."
+
+
+SLOW = {
+    "package.json": json.dumps(
+        {
+            "name": "slow",
+            "bin": "dist/a.js",
+            "scripts": {"build": "sleep 600"},
+            "dependencies": {},
+            "devDependencies": {"fastmcp": "*"},
+        },
+    ),
+    "package-lock.json": json.dumps({"name": "slow", "lockfileVersion": 3, "packages": {"": {"name": "slow"}}}),
+    "a.ts": "// 'tools/list' 'initialize'",
+}
+
+
+def slow(git_server: GitServer) -> str:
+    manifest = json.loads(SLOW["package.json"])
+    del manifest["devDependencies"]
+    return server(git_server, "slow", {**SLOW, "package.json": json.dumps(manifest)})
+
+
+@pytest.mark.requirement("F-08")
+def test_a_build_is_cancelled_in_mid_step_and_nothing_is_left(builder: Builder, git_server: GitServer) -> None:
+    def react(_step: Step, detail: str) -> None:
+        if "npm" in detail and "run" in detail:
+            builder.cancelled.set()
+
+    builder.heard.react = react
+
+    with pytest.raises(BuildCancelled):
+        builder.build(slow(git_server))
+
+    builder.assert_nothing_left()
+
+
+@pytest.mark.requirement("F-08")
+def test_a_build_that_takes_too_long_is_ended_and_nothing_is_left(builder: Builder, git_server: GitServer) -> None:
+    error = builder.fail(slow(git_server), timeout=15)
+
+    assert (error.step, error.reason) == (Step.BUILD, Reason.TIMED_OUT)
+
+
+@pytest.mark.requirement("F-08")
+def test_a_server_that_never_answers_is_cancelled_and_its_container_removed(
+    builder: Builder, git_server: GitServer
+) -> None:
+    def react(step: Step, _detail: str) -> None:
+        if step is Step.VERIFY:
+            threading.Timer(2, builder.cancelled.set).start()
+
+    builder.heard.react = react
+    code = "// 'tools/list' 'initialize'\nsetInterval(() => {}, 1000)\n"
+    url = server(git_server, "silent", {"package.json": '{"name": "silent", "main": "a.js"}', "a.js": code})
+
+    with pytest.raises(BuildCancelled):
+        builder.build(url)
+
+    builder.assert_nothing_left()
+
+
+def test_a_server_sees_no_network_no_capability_and_a_read_only_root_while_it_is_verified(
+    builder: Builder, git_server: GitServer
+) -> None:
+    code = """
+// 'tools/list' 'initialize'
+const fs = require('fs'), os = require('os');
+const status = fs.readFileSync('/proc/self/status', 'utf8');
+const field = (name) => status.match(new RegExp(name + ':\\\\s*(\\\\S+)'))[1];
+let root = 'writable';
+try { fs.writeFileSync('/app/x', ''); } catch (error) { root = error.code; }
+fs.writeFileSync('/tmp/x', '');
+const nets = Object.keys(os.networkInterfaces()).join();
+console.error('seen', process.getuid(), process.env.HOME, field('CapEff'), field('NoNewPrivs'), root, nets);
+process.exit(3);
+"""
+    url = server(git_server, "nosy", {"package.json": '{"name": "nosy", "main": "a.js"}', "a.js": code})
+
+    builder.fail(url)
+
+    seen = [line for line in builder.heard.lines if line.startswith("seen")]
+    assert seen[0] == f"seen {names.SERVER_UID_FIRST} /tmp 0000000000000000 1 EROFS lo"
+    assert seen[1].endswith("lo,eth0")  # only after it had failed without
+
+
+@pytest.mark.requirement("F-05")
+def test_a_repository_that_means_harm_gets_nowhere(builder: Builder, git_server: GitServer) -> None:
+    manifest = {
+        "name": 'x"]\nUSER 0\nRUN touch /pwned #',
+        "version": "$(touch /pwned)",
+        "main": "a.js",
+        "scripts": {"postinstall": "echo MY_TOKEN=s3cretvalue https://me:s3cretvalue@example.com; touch /app/pwned"},
+    }
+    code = "// 'tools/list' 'initialize'\nprocess.stdout.write('x'.repeat(1e8)); setInterval(() => {}, 1000)\n"
+    files = {
+        "package.json": json.dumps(manifest),
+        "a.js": code,
+        "Dockerfile.mcp": "FROM evil\n",
+        ".dockerignore": "*\n",
+        "$(id) `id`\n.txt": "x",
+    }
+    url = server(git_server, "hostile", files)
+
+    error = builder.fail(url)
+
+    assert (error.step, error.reason) == (Step.VERIFY, Reason.HANDSHAKE_FAILED)
+    assert "a line of more than" in error.message
+    assert not any("s3cretvalue" in line for line in builder.heard.lines)
+
+
+def test_the_projects_own_install_scripts_do_not_run(builder: Builder, git_server: GitServer) -> None:
+    manifest = {"name": "x", "main": "a.js", "scripts": {"postinstall": "exit 7", "prepare": "exit 7"}}
+    url = server(git_server, "scripts", {"package.json": json.dumps(manifest), "a.js": "// 'tools/list' 'initialize'"})
+
+    error = builder.fail(url)
+
+    assert error.step == Step.VERIFY
+    assert "status 0" in error.message
+
+
+def test_a_sweep_removes_what_belongs_to_owners_that_are_gone_and_nothing_else(
+    builder: Builder, git_server: GitServer
+) -> None:
+    installation = f"sweep-{builder.uid}"
+    result = builder.build(git_server.url("weather.git"), installation=installation)
+    folder = Path(tempfile.mkdtemp(prefix=cleanup.folder_prefix(builder.uid)))
+
+    cleanup.sweep({builder.uid}, installation)
+    assert result.image_id in builder.images()
+    assert folder.exists()
+
+    cleanup.sweep(set(), "another installation")
+    assert result.image_id in builder.images()
+
+    cleanup.sweep(set(), installation)
+    assert builder.images() == []
+
+
+def test_the_base_images_are_known_by_their_ids(builder: Builder) -> None:
+    found = pipeline.bases(builder.settings)
+
+    assert set(found) == {builder.settings.base_node, builder.settings.base_python}
+    assert all(image.startswith("sha256:") for image in found.values())
+    with contextlib.suppress(docker.errors.NotFound):
+        builder.settings = dataclasses.replace(builder.settings, base_node="127.0.0.1:1/none/node:1")
+    assert pipeline.bases(builder.settings)["127.0.0.1:1/none/node:1"] == "127.0.0.1:1/none/node:1"

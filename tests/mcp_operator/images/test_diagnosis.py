@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+from mcp_operator.images import diagnosis
+from mcp_operator.images.reasons import Reason
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize(
+    ("stderr", "names"),
+    [
+        ("Error: the environment variable NOTES_API_KEY is required", "NOTES_API_KEY"),
+        ("KeyError: 'SQLITE_DB_PATH'", "SQLITE_DB_PATH"),
+        ("BRAVE_API_KEY environment variable not set", "BRAVE_API_KEY"),
+        ("Please set the FIGMA_API_KEY first", "FIGMA_API_KEY"),
+        ("WARNING: LOG_LEVEL not set, using the default\nAPI_TOKEN is required", "API_TOKEN:"),
+        ("Missing required: GITHUB_TOKEN", "GITHUB_TOKEN"),
+        ("ValueError: Must provide APP_ID or APP_SECRET environment variables", "APP_ID"),
+    ],
+)
+def test_a_missing_variable_is_named_with_where_to_set_it(stderr: str, names: str) -> None:
+    finding = diagnosis.start(stderr.splitlines(), 1)
+
+    assert finding.reason == Reason.SETTING_MISSING
+    assert names in finding.hint
+    assert "spec.run.env" in finding.hint
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "Usage: mcp-server-filesystem <allowed-directory> [additional-directories...]",
+        "error: the following arguments are required: --repository",
+        "At least one allowed directory must be given: please provide a directory argument",
+    ],
+)
+def test_a_missing_argument_is_said_with_where_to_set_it(stderr: str) -> None:
+    finding = diagnosis.start(["INFO starting", *stderr.splitlines()], 2)
+
+    assert finding.reason == Reason.SETTING_MISSING
+    assert "spec.run.args" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("stderr", "code", "reason", "hint"),
+    [
+        ("INFO: Uvicorn running on http://0.0.0.0:8000", -1, Reason.STARTED_HTTP, "stdio"),
+        ("Server listening on port 3000", -1, Reason.STARTED_HTTP, "stdio"),
+        ("Error: Cannot find module '/app/dist/index.js'", 1, Reason.HANDSHAKE_FAILED, "build script"),
+        ("ModuleNotFoundError: No module named 'requests'", 1, Reason.HANDSHAKE_FAILED, "dependencies"),
+        ("OSError: [Errno 30] Read-only file system: '/app/data'", 1, Reason.HANDSHAKE_FAILED, "writable"),
+        ("", 0, Reason.HANDSHAKE_FAILED, "spec.build.command"),
+        ("", diagnosis.RUNNING, Reason.HANDSHAKE_FAILED, "does not answer"),
+        ("", diagnosis.ANSWERED, Reason.HANDSHAKE_FAILED, "answers wrongly"),
+        ("boom", 1, Reason.HANDSHAKE_FAILED, "last lines"),
+    ],
+)
+def test_why_a_server_does_not_answer_is_guessed(stderr: str, code: int, reason: Reason, hint: str) -> None:
+    finding = diagnosis.start(stderr.splitlines(), code)
+
+    assert finding.reason == reason
+    assert hint in finding.hint
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize(
+    ("output", "reason", "transient"),
+    [
+        ("npm error code ETARGET\nnpm error notarget No matching version", Reason.DEPENDENCY_FAILED, False),
+        ("x No solution found when resolving dependencies:", Reason.DEPENDENCY_FAILED, False),
+        ("npm error `npm ci` can only install packages when your package.json and", Reason.DEPENDENCY_FAILED, False),
+        ("gyp ERR! find Python", Reason.DEPENDENCY_FAILED, False),
+        ("  x Failed to build `x`", Reason.DEPENDENCY_FAILED, False),
+        ("src/index.ts(5,7): error TS2322: Type", Reason.COMPILE_FAILED, False),
+        ("sh: 1: bunx: not found", Reason.COMPILE_FAILED, False),
+        ("npm error code EAI_AGAIN", Reason.NETWORK_FAILED, True),
+        ("error: dns error: failed to lookup address information", Reason.NETWORK_FAILED, True),
+        ("SSLError(CERTIFICATE_VERIFY_FAILED)certificate verify failed", Reason.CERTIFICATE_UNTRUSTED, False),
+        (
+            "npm error code SELF_SIGNED\nself-signed certificate in certificate chain",
+            Reason.CERTIFICATE_UNTRUSTED,
+            False,
+        ),
+        ("OSError: [Errno 28] No space left on device", Reason.DISK_FULL, True),
+        ("The command 'x' returned a non-zero code: 137", Reason.OUT_OF_MEMORY, False),
+        ("something else", Reason.DOCKER_BUILD_FAILED, False),
+    ],
+)
+def test_why_an_instruction_failed_is_guessed(output: str, reason: Reason, *, transient: bool) -> None:
+    finding = diagnosis.build(output)
+
+    assert finding.reason == reason
+    assert finding.transient == transient
+    assert finding.hint

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mcp_operator import names
+from mcp_operator.outcomes import Done
+from mcp_operator.reconcile import pods
+
+RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+FINISHED = {"terminated": {"exitCode": 0}}
+
+
+def container(name: str, state: dict[str, Any], **more: object) -> dict[str, Any]:
+    return {"name": name, "state": state, "ready": False, **more}
+
+
+def pod(phase: str = "Pending", **status: object) -> dict[str, Any]:
+    return {"metadata": {"name": "dev"}, "spec": {}, "status": {"phase": phase, **status}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize(
+    ("found", "reason", "text"),
+    [
+        (pod(), "PodStarting", ""),
+        (
+            pod(conditions=[{"type": "PodScheduled", "status": "False", "message": "0/1 nodes: no memory"}]),
+            "PodUnschedulable",
+            "0/1 nodes: no memory",
+        ),
+        (
+            pod(initContainerStatuses=[container("mcp-install", waiting("ImagePullBackOff", "not found"))]),
+            "ContainerWaiting",
+            "mcp-install: ImagePullBackOff: not found",
+        ),
+        (
+            pod(containerStatuses=[container("agent", waiting("CreateContainerConfigError", 'secret "x" not found'))]),
+            "ContainerWaiting",
+            'agent: CreateContainerConfigError: secret "x" not found',
+        ),
+        (pod(containerStatuses=[container("agent", waiting("ContainerCreating"))]), "PodStarting", ""),
+        (
+            pod(
+                "Running",
+                containerStatuses=[
+                    container(
+                        "agent",
+                        waiting("CrashLoopBackOff"),
+                        lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    ),
+                ],
+            ),
+            "ContainerCrashing",
+            "agent ended with 137 (OOMKilled), see kubectl logs -c agent --previous",
+        ),
+        (
+            pod(
+                "Running",
+                containerStatuses=[
+                    container("agent", {"terminated": {"exitCode": 1, "message": "no\nsuch file\x1b[0m"}}),
+                ],
+            ),
+            "ContainerCrashing",
+            "agent ended with 1: no such file [0m",
+        ),
+        (
+            pod("Running", containerStatuses=[container("agent", RUNNING)]),
+            "ContainerNotReady",
+            "not ready yet: agent",
+        ),
+        (
+            pod(initContainerStatuses=[container("await-tools", RUNNING)]),
+            "AwaitingTools",
+            "waiting for files/read",
+        ),
+        (
+            pod(
+                initContainerStatuses=[
+                    container(
+                        "await-tools",
+                        waiting("CrashLoopBackOff"),
+                        lastState={"terminated": {"exitCode": 1, "message": "missing: files/read"}},
+                    ),
+                ],
+            ),
+            "AwaitingTools",
+            "missing: files/read",
+        ),
+        (
+            pod(initContainerStatuses=[container("await-tools", waiting("ErrImagePull", "refused"))]),
+            "ContainerWaiting",
+            "await-tools: ErrImagePull: refused",
+        ),
+        (pod(initContainerStatuses=[container("await-tools", waiting("PodInitializing"))]), "PodStarting", ""),
+        (
+            pod(
+                initContainerStatuses=[container("await-tools", FINISHED)],
+                containerStatuses=[container("agent", waiting("PodInitializing"))],
+            ),
+            "PodStarting",
+            "",
+        ),
+        (pod("Failed", reason="Evicted", message="low on memory"), "PodBackOff", "the Pod failed: Evicted: low"),
+    ],
+)
+def test_the_real_cause_is_told(found: dict[str, Any], reason: str, text: str) -> None:
+    outcome = pods.outcome(found, ["files/read"])
+    assert outcome.reason == reason
+    assert text in outcome.message
+
+
+def test_a_ready_pod_is_ready_and_an_ending_one_is_not() -> None:
+    ready = pod("Running", conditions=[{"type": "Ready", "status": "True"}])
+    assert isinstance(pods.outcome(ready, []), Done)
+    ready["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert pods.outcome(ready, []).reason == "PodTerminating"
+
+
+def test_long_texts_of_the_kubelet_are_cut() -> None:
+    found = pod(containerStatuses=[container("agent", waiting("ErrImagePull", "x" * 10_000))])
+    assert len(pods.outcome(found, []).message) <= pods.DETAIL_LENGTH
+
+
+def test_the_servers_of_a_pod_are_told_by_its_containers() -> None:
+    found = pod()
+    found["spec"]["initContainers"] = [{"name": "toolman"}, {"name": names.server_container("files")}]
+    assert pods.server_names(found) == ["files"]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from fake_builder import BOUND, failure
+from mcp_operator import builder
+from mcp_operator.builder import ImageBuilder
+from mcp_operator.images import pipeline
+from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, GitSource
+from mcp_operator.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SETTINGS = Settings(registry="r", image_toolman="t", image_wrapper="w")
+SOURCE = GitSource(url="https://git.test/x", commit="a" * 40)
+REQUEST = BuildRequest(source=SOURCE, repository="r", deployment_id="d", uid="u")
+
+
+class Engine:
+    """What looking at the base images gives, one answer a look; the last one stays."""
+
+    def __init__(self, *answers: Mapping[str, str] | Exception) -> None:
+        self.answers = list(answers)
+
+    def bases(self, settings: Settings, cancelled: threading.Event) -> Mapping[str, str]:
+        del settings
+        if cancelled.is_set():
+            raise BuildCancelled
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.requirement("F-08")
+def test_a_key_never_waits_for_the_base_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "bases", Engine({"python": "sha256:1"}).bases)
+    images = ImageBuilder(SETTINGS)
+    with pytest.raises(BuildError) as error:
+        images.key(REQUEST)
+    assert error.value.transient
+    known = threading.Event()
+    images.start(known.set)
+    assert known.wait(BOUND)
+    assert images.key(REQUEST) == images.key(REQUEST)
+    images.close()
+
+
+def test_other_base_images_are_told_and_give_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "BASES_INTERVAL", 0.001)
+    monkeypatch.setattr(pipeline, "bases", Engine({"python": "sha256:1"}, {"python": "sha256:2"}).bases)
+    images = ImageBuilder(SETTINGS)
+    keys: list[str] = []
+    twice = threading.Semaphore(0)
+
+    def changed() -> None:
+        keys.append(images.key(REQUEST))
+        twice.release()
+
+    images.start(changed)
+    assert twice.acquire(timeout=BOUND)
+    assert twice.acquire(timeout=BOUND)
+    images.close()
+    assert keys[0] != keys[1]
+    assert len(keys) == 2
+
+
+def test_why_the_base_images_are_not_known_is_told_until_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    down = failure("EngineUnavailable", transient=True)
+    monkeypatch.setattr(builder, "BASES_RETRY", 0.001)
+    engine = Engine(down)
+    monkeypatch.setattr(pipeline, "bases", engine.bases)
+    images = ImageBuilder(SETTINGS)
+    known = threading.Event()
+    images.start(known.set)
+    assert not known.wait(0.05)
+    with pytest.raises(BuildError, match="step 3/9 failed"):
+        images.key(REQUEST)
+    engine.answers = [{"python": "sha256:1"}]
+    assert known.wait(BOUND)
+    images.close()
+
+
+def test_a_commit_needs_no_question() -> None:
+    assert ImageBuilder(SETTINGS).resolve(SOURCE) == "a" * 40

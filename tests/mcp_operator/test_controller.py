@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from mcp_operator import cluster
+from mcp_operator.controller import Controller
+from mcp_operator.workqueue import Key, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BOUND = 10
+
+
+class Scripted:
+    """Does what a test says, a step a call; says when it has come to the end."""
+
+    def __init__(self, *steps: Callable[[], float | None]) -> None:
+        self.steps = list(steps)
+        self.done = threading.Event()
+
+    def reconcile(self, _namespace: str, _name: str, /) -> float | None:
+        step = self.steps.pop(0)
+        if not self.steps:
+            self.done.set()
+        return step()
+
+
+def fail(error: Exception) -> Callable[[], float | None]:
+    def step() -> float | None:
+        raise type(error)(*error.args)  # a new one each time, as a bug would
+
+    return step
+
+
+def run(queue: WorkQueue, reconciler: Scripted, *keys: Key) -> Controller:
+    controller = Controller(queue, {"A": reconciler}, workers=2)
+    controller.start()
+    for key in keys:
+        queue.add(key)
+    return controller
+
+
+@pytest.mark.requirement("F-08")
+@pytest.mark.parametrize("error", [cluster.UnreachableError("down"), cluster.ConflictError("changed"), KeyError("bug")])
+def test_what_went_wrong_is_tried_again(error: Exception) -> None:
+    reconciler = Scripted(fail(error), lambda: None)
+    controller = run(WorkQueue(), reconciler, Key("A", "", "one"))
+    assert reconciler.done.wait(BOUND)
+    assert controller.stop(BOUND)
+
+
+def test_an_object_that_asks_for_it_is_looked_at_again() -> None:
+    reconciler = Scripted(lambda: 0.01, lambda: None)
+    controller = run(WorkQueue(), reconciler, Key("A", "", "one"))
+    assert reconciler.done.wait(BOUND)
+    assert controller.stop(BOUND)
+
+
+@pytest.mark.requirement("F-08")
+def test_one_object_that_hangs_does_not_delay_another() -> None:
+    stuck, other = threading.Event(), threading.Event()
+
+    class Reconciler:
+        def reconcile(self, _namespace: str, name: str, /) -> float | None:
+            if name == "stuck":
+                assert stuck.wait(BOUND)
+            else:
+                other.set()
+            return None
+
+    queue = WorkQueue()
+    controller = Controller(queue, {"A": Reconciler()}, workers=2)
+    controller.start()
+    queue.add(Key("A", "", "stuck"))
+    queue.add(Key("A", "", "other"))
+    assert other.wait(BOUND)
+    stuck.set()
+    assert controller.stop(BOUND)
+
+
+def test_a_bug_is_logged_with_its_trace_once_and_a_network_fault_without(caplog: pytest.LogCaptureFixture) -> None:
+    bug = KeyError("a bug")
+    network = cluster.UnreachableError("down")
+    reconciler = Scripted(fail(bug), fail(bug), fail(network), lambda: None)
+    with caplog.at_level(logging.INFO):
+        controller = run(WorkQueue(), reconciler, Key("A", "", "one"))
+        assert reconciler.done.wait(BOUND)
+        assert controller.stop(BOUND)
+    assert caplog.text.count("Traceback") == 1
+    assert "the same failure again" in caplog.text
+    assert "down; again in" in caplog.text
+
+
+def test_stopping_says_when_a_worker_hangs() -> None:
+    started, stuck = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        started.set()
+        assert stuck.wait(BOUND)
+
+    controller = run(WorkQueue(), Scripted(hang), Key("A", "", "one"))
+    assert started.wait(BOUND)
+    assert not controller.stop(0.01)
+    stuck.set()
+    assert controller.stop(BOUND)

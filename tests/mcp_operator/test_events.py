@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from fake_builder import FakeClock
+from fake_cluster import POLICY, SERVER, FakeCluster
+from mcp_operator import cluster, events
+from mcp_operator.events import Event, Recorder
+from mcp_operator.models.status import AgentTools, BuildStatus, Condition, MCPAgentStatus, MCPServerStatus
+
+
+def condition(kind: str, status: str = "True", reason: str = "Succeeded") -> Condition:
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        },
+    )
+
+
+def build(progress: str | None, started: str = "1") -> MCPServerStatus:
+    return MCPServerStatus(build=BuildStatus(key="k", started_at=started, progress=progress))
+
+
+@pytest.mark.requirement("F-08")
+def test_a_build_has_started_when_it_leaves_the_queue_and_only_once() -> None:
+    reasons = [
+        [event.reason for event in events.of_server(before, after)]
+        for before, after in [
+            (MCPServerStatus(), build("Queued 1")),
+            (build("Queued 1"), build("Queued 2")),
+            (build("Queued 1"), build("Fetch", "2")),
+            (build("Fetch"), build("Build 1/9")),
+            (MCPServerStatus(), build("Fetch")),
+        ]
+    ]
+    assert reasons == [[], [], ["BuildStarted"], [], ["BuildStarted"]]
+
+
+def test_stalling_is_told_once_for_each_reason() -> None:
+    invalid = MCPServerStatus(conditions=[condition("Stalled", reason="InvalidSpec")])
+    missing = MCPServerStatus(conditions=[condition("Stalled", reason="RefNotFound")])
+    assert [(each.reason, each.type) for each in events.of_server(MCPServerStatus(), invalid)] == [
+        ("InvalidSpec", "Warning"),
+    ]
+    assert events.of_server(invalid, invalid) == []
+    assert [each.reason for each in events.of_server(invalid, missing)] == ["RefNotFound"]
+
+
+def test_the_first_tools_of_an_agent_are_no_change_of_policy() -> None:
+    none = MCPAgentStatus(tools=AgentTools(visible=0, total=0, names=[]))
+    some = MCPAgentStatus(tools=AgentTools(visible=1, total=1, names=["a"]), pod_name="dev")
+    other = MCPAgentStatus(tools=AgentTools(visible=1, total=1, names=["b"]), pod_name="dev")
+    assert events.of_agent(none, some) == []
+    assert [each.note for each in events.of_agent(some, other)] == ["1 of 1 tools are visible now: 1 came, 1 went"]
+
+
+def test_an_event_names_its_object_and_stays_within_the_api_servers_limits() -> None:
+    fake = FakeCluster()
+    server, policy = fake.add(SERVER, "one", {}), fake.add(POLICY, "cap", {})
+    recorder = Recorder(fake, FakeClock())
+    recorder.record(server, [Event("X", "é" * 2000)])
+    recorder.record(policy, [Event("Y", "note", "Warning")])
+    first, second = fake.events
+    assert first["regarding"]["uid"] == server["metadata"]["uid"]
+    assert len(first["note"].encode()) <= events.NOTE_LENGTH
+    assert second["metadata"]["namespace"] == "default"
+    assert second["type"] == "Warning"
+
+
+def test_an_event_that_cannot_be_written_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(FakeCluster):
+        def emit(self, event: cluster.Manifest) -> None:
+            raise cluster.ForbiddenError(f"quota: {event['reason']}")
+
+    fake = Full()
+    Recorder(fake, FakeClock()).record(fake.add(SERVER, "one", {}), [Event("X", "n"), Event("Y", "n")])
+    assert caplog.text.count("not written") == 2
