@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CRD_FOLDERS = ("deploy/crds", "charts/mcp-operator/files/crds")
 REFERENCE = "docs/reference.md"
+ARCHITECTURE = "ARCHITECTURE.md"
+MAP_BEGIN, MAP_END = "<!-- map: made by scripts/generate from the modules' docstrings -->", "<!-- end of map -->"
+PACKAGES = ("operator/src/mcp_operator", "toolman/src/toolman", "mcp_wrapper/src/mcp_wrapper")
 HEADER = "# Made by scripts/generate from the models in mcp_operator.models: change those, then run it.\n"
 WIDTH = 120
 
@@ -72,7 +75,21 @@ def files() -> dict[Path, str]:
         for folder in CRD_FOLDERS:
             result[ROOT / folder / f"{kind.crd}.yaml"] = text
     result[ROOT / REFERENCE] = "\n".join(reference()) + "\n"
+    before, _, rest = (ROOT / ARCHITECTURE).read_text().partition(MAP_BEGIN)
+    modules = "\n".join(module_map())
+    result[ROOT / ARCHITECTURE] = f"{before}{MAP_BEGIN}\n{modules}\n\n{MAP_END}{rest.partition(MAP_END)[2]}"
     return result
+
+
+def module_map() -> Iterator[str]:
+    """Give the lines of a table for each package: its modules and what each is for, by the module's own first line."""
+    for package in PACKAGES:
+        root = ROOT / package
+        yield from ("", f"### {root.name}", "", "| module | what it owns |", "|---|---|")
+        for path in sorted(root.rglob("*.py"), key=lambda path: (path.parent, path.name)):
+            if path.name != "__init__.py":
+                text = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+                yield f"| `{path.relative_to(root.parent)}` | {text.replace('``', '`').replace('|', chr(92) + '|')} |"
 
 
 def reference() -> Iterator[str]:

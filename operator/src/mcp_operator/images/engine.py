@@ -13,6 +13,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests
+import urllib3.exceptions
 
 from mcp_operator.images import engine_errors, redact
 from mcp_operator.images.contract import BuildCancelled, BuildError, Step
@@ -30,6 +31,13 @@ CALL_SECONDS = 60
 BUILD_MEMORY = 4 * 1024**3
 """Bytes for each step of a build: TypeScript compilers take up to three gigabytes."""
 _NOT_FOUND, _CONFLICT = 404, 409
+_FOREIGN = (
+    docker.errors.DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,  # the client reads its streams below requests
+    OSError,
+    ValueError,  # an event cut off in its middle is not JSON
+)
 _WORTH_SAYING = frozenset({"Pushed", "Layer already exists"})
 """Of what a push says of a layer."""
 
@@ -305,8 +313,7 @@ def _mapped(step: Step, budget: Budget | None = None) -> Iterator[None]:
         yield
     except (BuildError, BuildCancelled, BuildFailedError):
         raise
-    except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
-        # ValueError: an event cut off when the connection was shut down is not JSON.
+    except _FOREIGN as error:
         if budget:
             budget.check(step)
             if isinstance(error, docker.errors.APIError):
