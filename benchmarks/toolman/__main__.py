@@ -59,7 +59,8 @@ class Connection(asyncio.Protocol):
         self.answered = asyncio.get_running_loop().create_future()
         self.transport.write(
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Accept: application/json, text/event-stream\r\n%bContent-Length: %d\r\n\r\n%b" % (self.session, len(body), body)
+            b"Accept: application/json, text/event-stream\r\n%bContent-Length: %d\r\n\r\n%b"
+            % (self.session, len(body), body)
         )
         await self.answered
 
@@ -144,7 +145,9 @@ async def session(port: int, times: int) -> float:
 
 def toolman(**environment: str) -> Process:
     upstream = (sys.executable, str(HERE / "upstream.py"))
-    return Process(sys.executable, "-m", "toolman", "run", "--port", "PORT", "--allow", "*", "--", *upstream, **environment)
+    return Process(
+        sys.executable, "-m", "toolman", "run", "--port", "PORT", "--allow", "*", "--", *upstream, **environment
+    )
 
 
 async def measure(calls: int) -> None:

@@ -8,9 +8,12 @@ import sys
 TOOLS = int(os.environ.get("TOOLS", "1"))
 BIG = b"x" * int(os.environ.get("BIG", "10485760"))
 TOOL = '{"name":"%s","description":"%s","inputSchema":{"type":"object","properties":{"text":{"type":"string"}}}}'
-LISTING = ",".join(TOOL % ("echo" if n == 0 else "big" if n == 1 else f"tool_{n}", "what it does " * 10) for n in range(TOOLS))
+LISTING = ",".join(
+    TOOL % ("echo" if n == 0 else "big" if n == 1 else f"tool_{n}", "what it does " * 10) for n in range(TOOLS)
+)
+SERVER = b'"capabilities":{"tools":{}},"serverInfo":{"name":"upstream","version":"1"}'
 ANSWERS = {
-    b"initialize": b'{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"b","version":"1"}}',
+    b"initialize": b'{"protocolVersion":"2025-11-25",' + SERVER + b"}",
     b"tools/list": f'{{"tools":[{LISTING}]}}'.encode(),
 }
 ECHO = b'{"content":[{"type":"text","text":"hello"}]}'

@@ -46,8 +46,15 @@ async def test_silence_gives_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> 
         assert await found.next() == b""
 
 
-async def test_notes_that_nobody_reads_are_bounded() -> None:
+@pytest.mark.parametrize("size", [0, 1000, 1024 * 1024])
+async def test_notes_that_nobody_reads_are_bounded(size: int) -> None:
     found = answer.Answer(asyncio.get_running_loop())
-    for number in range(answer.MAX_NOTES + 5):
-        found.note(b"%d" % number)
-    assert await found.next() == b"5"
+    for number in range(70_000 if size == 0 else 10_000 if size == 1000 else 10):
+        found.note(b"%d" % number + b"x" * size)
+    found.finish(RESULT)
+    left = []
+    while (note := await found.next()) is not None:
+        left.append(note)
+    assert left
+    assert not left[0].startswith(b"0")
+    assert sum(map(len, left)) <= answer.MAX_WAITING

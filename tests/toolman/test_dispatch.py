@@ -5,12 +5,30 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from toolman_harness import SERVER, until
+from toolman_harness import SERVER, Client, Starter, until
 
 if TYPE_CHECKING:
-    from toolman_harness import Starter
+    from collections.abc import Iterator
+
+    from toolman_harness import Toolman
 
 pytestmark = pytest.mark.requirement("F-07")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Toolman, Client]]:
+    """Give a toolman for tests that leave it as it was."""
+    starter = Starter(tmp_path_factory.mktemp("shared"))
+    yield starter.run()
+    starter.end()
+
+
+@pytest.fixture
+def client(shared: tuple[Toolman, Client]) -> Iterator[Client]:
+    """Give a session with it."""
+    found = Client(shared[1].http.base_url.port or 0).initialize()
+    yield found
+    found.http.close()
 
 
 def test_a_denied_tool_is_neither_listed_nor_called(starter: Starter) -> None:
@@ -47,20 +65,17 @@ def test_the_audit_log_tells_hidden_from_unknown_and_holds_no_arguments(starter:
     assert "hunter2" not in toolman.audit_file.read_text()
 
 
-def test_a_result_arrives_byte_for_byte(starter: Starter) -> None:
-    _, client = starter.run()
+def test_a_result_arrives_byte_for_byte(client: Client) -> None:
     response = client.post('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"rich"}}')
     assert response.content.decode() == '{"jsonrpc":"2.0","id":1,"result":' + SERVER["RICH"] + "}"
 
 
-def test_an_error_of_the_server_arrives_as_it_is(starter: Starter) -> None:
-    _, client = starter.run()
+def test_an_error_of_the_server_arrives_as_it_is(client: Client) -> None:
     error = client.request("tools/call", {"name": "fail"})["error"]
     assert error == {"code": -32042, "message": "as it is", "data": {"n": 9007199254740993}}
 
 
-def test_params_reach_the_server_with_unknown_members_in_order_and_unrounded(starter: Starter) -> None:
-    _, client = starter.run()
+def test_params_reach_the_server_with_unknown_members_in_order_and_unrounded(client: Client) -> None:
     params = (
         '{"z":1,"name":"echo","arguments":{"z":null,"big":9007199254740993,"tiny":1.0e-7,"text":"\u2028é","half":"\\ud83d"'
         ',"a":1},"x-unknown":[1,2],"_meta":{"k":9007199254740993}}'
@@ -70,8 +85,7 @@ def test_params_reach_the_server_with_unknown_members_in_order_and_unrounded(sta
     assert sent.partition('"params":')[2] == params + "}"
 
 
-def test_line_breaks_between_tokens_do_not_break_the_framing(starter: Starter) -> None:
-    _, client = starter.run()
+def test_line_breaks_between_tokens_do_not_break_the_framing(client: Client) -> None:
     body = '{\n"jsonrpc":"2.0",\r\n"id":1,"method":"tools/call","params":{"name":"echo","arguments":{\n"a":\r1}}}'
     sent = client.post(body).json()["result"]["content"][0]["text"]
     assert json.loads(sent)["params"] == {"name": "echo", "arguments": {"a": 1}}
@@ -88,24 +102,24 @@ def test_line_breaks_between_tokens_do_not_break_the_framing(starter: Starter) -
         '{"name":"echo","_meta":{"progressToken":1,"progressToken":2}}',
     ],
 )
-def test_keys_that_could_be_read_in_two_ways_are_refused(starter: Starter, params: str) -> None:
-    toolman, client = starter.run()
+def test_keys_that_could_be_read_in_two_ways_are_refused(
+    shared: tuple[Toolman, Client], client: Client, params: str
+) -> None:
+    before = len(shared[0].audit())
     response = client.post('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + params + "}")
     assert response.status_code == 400
     assert response.json()["error"]["code"] == -32600
-    assert toolman.audit() == []
+    assert len(shared[0].audit()) == before
 
 
 @pytest.mark.parametrize("identifier", [1, "1", -5, 2**60, "\u00e9"])
-def test_the_id_comes_back_with_its_type(starter: Starter, identifier: int | str) -> None:
-    _, client = starter.run()
+def test_the_id_comes_back_with_its_type(client: Client, identifier: int | str) -> None:
     answer = client.post({"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": "rich"}})
     assert json.loads(answer.content)["id"] == identifier
 
 
 @pytest.mark.parametrize("token", ["t", 0, 2**60])
-def test_progress_comes_in_order_before_the_result_under_the_clients_token(starter: Starter, token: int | str) -> None:
-    _, client = starter.run()
+def test_progress_comes_in_order_before_the_result_under_the_clients_token(client: Client, token: int | str) -> None:
     params = {"name": "progress", "arguments": {"steps": 50}, "_meta": {"progressToken": token}}
     response = client.post({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params})
     assert response.headers["content-type"] == "text/event-stream"
@@ -117,8 +131,7 @@ def test_progress_comes_in_order_before_the_result_under_the_clients_token(start
     assert json.loads(messages[-1]["result"]["content"][0]["text"])["token"] != token
 
 
-def test_a_call_without_progress_is_answered_with_json_even_if_it_has_a_token(starter: Starter) -> None:
-    _, client = starter.run()
+def test_a_call_without_progress_is_answered_with_json_even_if_it_has_a_token(client: Client) -> None:
     params = {"name": "progress", "arguments": {"steps": 0}, "_meta": {"progressToken": 1}}
     response = client.post({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params})
     assert response.headers["content-type"] == "application/json"
@@ -145,8 +158,7 @@ def test_a_cancelled_call_is_cancelled_at_the_server_under_its_own_id(starter: S
     assert toolman.audit()[0]["outcome"] == "cancelled"
 
 
-def test_the_same_id_twice_at_a_time_is_refused(starter: Starter) -> None:
-    _, client = starter.run()
+def test_the_same_id_twice_at_a_time_is_refused(client: Client) -> None:
     body = {"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": {"name": "wait"}}
     thread = threading.Thread(target=lambda: client.post(body))
     thread.start()
@@ -157,8 +169,7 @@ def test_the_same_id_twice_at_a_time_is_refused(starter: Starter) -> None:
 
 
 @pytest.mark.parametrize("method", ["resources/list", "prompts/list", "logging/setLevel", "server/discover", "x/y"])
-def test_what_is_not_served_is_an_unknown_method(starter: Starter, method: str) -> None:
-    _, client = starter.run()
+def test_what_is_not_served_is_an_unknown_method(client: Client, method: str) -> None:
     assert client.request(method, {})["error"]["code"] == -32601
 
 
@@ -167,8 +178,7 @@ def test_ping_is_answered_here(starter: Starter) -> None:
     assert client.request("ping")["result"] == {}
 
 
-def test_a_cursor_that_was_never_given_out_is_invalid(starter: Starter) -> None:
-    _, client = starter.run()
+def test_a_cursor_that_was_never_given_out_is_invalid(client: Client) -> None:
     assert client.request("tools/list", {"cursor": ""})["error"]["code"] == -32602
 
 

@@ -4,13 +4,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from toolman_harness import Client, until
+from toolman_harness import Client, Starter, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from toolman_harness import Starter
 
 pytestmark = pytest.mark.requirement("F-07")
 
@@ -20,8 +18,6 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"pro
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    from toolman_harness import Starter  # noqa: PLC0415
-
     starter = Starter(tmp_path_factory.mktemp("front"))
     _, client = starter.run()
     yield client

@@ -88,6 +88,17 @@ def test_it_binds_the_loopback_addresses_alone(starter: Starter) -> None:
         pass
 
 
+def test_a_port_given_on_the_command_line_holds_over_a_change_of_the_file(starter: Starter) -> None:
+    port, path = free_port(), starter.folder / "toolman.json"
+    path.write_text("{}")
+    running = starter.start("serve", "--config", str(path), "--port", str(port))
+    running.said(f"listening at http://127.0.0.1:{port}/mcp")
+    assert starter.client(port).initialize().tools() == []
+    path.write_text('{"naming":"plain"}')
+    running.said("has changed and is in force")
+    assert "until toolman is restarted" not in running.log
+
+
 def test_the_probes_say_nothing_about_tools_and_servers(starter: Starter) -> None:
     port = free_port()
     server = {"name": "git", "upstream": {"kind": "process", "command": ["/no/such/program"]}}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,9 +117,7 @@ def test_ending_answers_what_is_on_its_way_and_ends_a_server_that_does_not_want_
     server = client.ask("state")["pid"]
     thread, answers = in_background(client, "mute")
     until(lambda: client.http.get("/").status_code == 404)
-    started = time.monotonic()
     assert toolman.end() == 0
-    assert time.monotonic() - started < 15
     thread.join()
     assert "was ended before answering" in answers[0]["error"]["message"]
     assert not is_alive(server)

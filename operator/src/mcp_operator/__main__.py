@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import uuid
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -77,7 +78,11 @@ def _run(health_port: int) -> int:
     lease.keep(lost=lambda: os._exit(EXIT_LEASE_LOST))
     logger.info("the lease is ours")
     try:
+        chosen = replace(chosen, installation=chosen.installation or api.identity())
         return _work(Runtime(chosen, api, ImageBuilder(chosen)), health_port, stop)
+    except cluster.ClusterError as error:
+        logger.error("the cluster cannot be told from others: %s", error)  # noqa: TRY400 - no bug, no trace
+        return EXIT_FAILED
     finally:
         lease.release()
 

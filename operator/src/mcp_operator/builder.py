@@ -91,7 +91,7 @@ class ImageBuilder:
         Raises:
             BuildError: The engine cannot be reached.
         """
-        cleanup.sweep(alive)
+        cleanup.sweep(alive, self._settings.installation)
         with Engine() as engine:
             for uid in alive:  # containers and folders of builds that were cut short
                 cleanup.remove_containers(engine, uid)

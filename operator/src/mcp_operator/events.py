@@ -127,7 +127,7 @@ def _build_started(before: BuildStatus | None, after: BuildStatus | None) -> Eve
     if before is not None and _runs(before) and before.key == after.key:
         return None
     again = f", attempt {after.attempts}" if after.attempts > 1 else ""
-    return Event(BUILD_STARTED, f"Building {after.key[:12]}{again}", action="Build")
+    return Event(BUILD_STARTED, f"Building commit {after.commit[:12]}{again}", action="Build")
 
 
 def _image_built(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:

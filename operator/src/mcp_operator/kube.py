@@ -138,6 +138,14 @@ class Kubernetes:
             content_type=MERGE_PATCH,
         )
 
+    def identity(self) -> str:
+        """Give what tells this cluster from every other one: the UID of a namespace that each has.
+
+        Raises:
+            cluster.ClusterError: It cannot be read.
+        """
+        return str(self._request("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
     # --- leases
 
     def lease(self, namespace: str, name: str) -> Manifest | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_operator import selectors
+from mcp_operator import label_selectors
 from mcp_operator.models.base import ToolRules
 from toolman import policy
 
@@ -25,8 +25,8 @@ def caps(
     """Tell whether a policy is about an agent and at least one of its servers."""
     target = ceiling.spec.target
     return (
-        selectors.matches(target.namespace_selector, namespace_labels)
-        and selectors.matches(target.agent_selector, agent.labels)
+        label_selectors.matches(target.namespace_selector, namespace_labels)
+        and label_selectors.matches(target.agent_selector, agent.labels)
         and any(policy.matches(target.servers, server.name) for server in agent.spec.servers)
     )
 

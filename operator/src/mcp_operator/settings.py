@@ -40,6 +40,9 @@ class Settings:
     """Builds at the same time; further ones wait."""
     namespace: str = "mcp-system"
     """Namespace of the operator itself, where its Lease is."""
+    installation: str = ""
+    """Tells installations apart that share a Docker Engine, so that none tidies up behind another.
+    By default the UID of the cluster's namespace ``kube-system``."""
     log_level: str = "INFO"
     """Python's names."""
 

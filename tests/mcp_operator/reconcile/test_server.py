@@ -212,10 +212,10 @@ def test_agents_are_looked_at_when_an_image_is_there(world: World) -> None:
 
 
 def test_a_status_stays_small_whatever_a_server_answers(world: World) -> None:
-    world.builder.tools = (*(f"tool-{number}" for number in range(200)), "x" * 5000)
+    world.builder.tools = (*(f"tool-{number}" for number in range(700)), "x" * 5000)
     world.build(world.apply())
-    assert len(world.status["tools"]) == 50
-    assert world.status["toolCount"] == 201
+    assert len(world.status["tools"]) == 500
+    assert world.status["toolCount"] == 701
 
 
 def test_a_result_is_not_lost_when_the_status_cannot_be_written(world: World) -> None:

@@ -137,8 +137,10 @@ def receive(line: str, message: dict[str, Any]) -> None:
             page(message)
         case "tools/call":
             params, identifier = message["params"], message["id"]
-            echo = text(line.rstrip("\n"))
-            CALLS.get(params["name"], lambda *_: reply(identifier, echo))(identifier, params)
+            if params["name"] in CALLS:
+                CALLS[params["name"]](identifier, params)
+            else:
+                reply(identifier, text(line.rstrip("\n")))
         case "notifications/cancelled":
             cancelled.append(message["params"])
         case None:

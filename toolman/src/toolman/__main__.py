@@ -80,10 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    chosen = config.load(options.config)
-    if options.port is not None:
-        chosen = msgspec.structs.replace(chosen, listen=msgspec.structs.replace(chosen.listen, port=options.port))
-    return _listen(chosen, options.config)
+    return _listen(config.load(options.config), options.config, options.port)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,13 +95,13 @@ def _run(options: argparse.Namespace) -> int:
     return _listen(config.loads(config.dumps(chosen), "command line"))
 
 
-def _listen(chosen: config.Config, path: Path | None = None) -> int:
+def _listen(chosen: config.Config, path: Path | None = None, port: int | None = None) -> int:
     if any(importlib.util.find_spec(module) is None for module in _SERVER_EXTRA):
         raise UsageError("serving needs more packages: pip install 'mcp-operator-toolman[server]'")
     from toolman import listeners, server  # noqa: PLC0415 - the configuration alone is to be had without the extra
 
     try:
-        server.serve(chosen, path)
+        server.serve(chosen, path, port)
     except listeners.CannotListenError as problem:
         sys.stderr.write(f"toolman: {problem}\n")
         return 1

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment shows that somebody is still there."""
 
-MAX_NOTES = 1_000
-"""Notes that wait for a client to read. A server that sends more than the client reads loses the oldest."""
+MAX_WAITING = 4 * 1024 * 1024
+"""Bytes of notes that wait for a client to read. If a server sends faster than the client reads, the oldest go."""
+
+_OVERHEAD = 64  # what a note costs besides its bytes, so that empty ones are bounded, too
 
 
 class Answer:
@@ -24,19 +26,23 @@ class Answer:
         outcome: None until it is there.
     """
 
-    __slots__ = ("_loop", "_notes", "_waiter", "outcome")
+    __slots__ = ("_loop", "_notes", "_waiter", "_waiting", "outcome")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.outcome: Outcome | None = None
         self._loop = loop
         self._notes: deque[bytes] | None = None
+        self._waiting = 0
         self._waiter: asyncio.Future[None] | None = None
 
     def note(self, message: bytes) -> None:
         """Add a message that goes before the outcome; an empty one only shows that there is life."""
         if self._notes is None:
-            self._notes = deque(maxlen=MAX_NOTES)
+            self._notes = deque()
         self._notes.append(message)
+        self._waiting += len(message) + _OVERHEAD
+        while self._waiting > MAX_WAITING:
+            self._take(self._notes)
         self._wake()
 
     def finish(self, outcome: Outcome) -> None:
@@ -54,7 +60,12 @@ class Answer:
                 await self._waiter
             finally:
                 timer.cancel()
-        return self._notes.popleft() if self._notes else None
+        return self._take(self._notes) if self._notes else None
+
+    def _take(self, notes: deque[bytes]) -> bytes:
+        message = notes.popleft()
+        self._waiting -= len(message) + _OVERHEAD
+        return message
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

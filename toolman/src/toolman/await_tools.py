@@ -5,6 +5,7 @@ Runs as an init container. It is a client of toolman like the agent will be, so 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
@@ -104,9 +105,10 @@ class _Client:
         self._connection.close()
 
     def end(self) -> None:
-        """End the session."""
-        self._connection.request("DELETE", "/mcp", headers={"Mcp-Session-Id": self._session})
-        self._connection.getresponse().read()
+        """End the session, if that can be said; it would end by itself."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self._connection.request("DELETE", "/mcp", headers={"Mcp-Session-Id": self._session})
+            self._connection.getresponse().read()
         self._connection.close()
 
     def _send(self, message: dict[str, object]) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -70,8 +70,8 @@ class Gateway:
 
     def apply(self, config: Config) -> None:
         """Put another configuration in force, at once and as a whole; servers that it does not touch keep running."""
-        if config.listen != self.config.listen or config.admin != self.config.admin:
-            log.warning("listen and admin changed: host and port stay as they are until toolman is restarted")
+        if _addresses(config) != _addresses(self.config):
+            log.warning("listen or admin: host and port stay as they are until toolman is restarted")
         before = {server.name: server for server in self.config.servers}
         after = {server.name: server for server in config.servers}
         self.config = config
@@ -134,6 +134,11 @@ class Gateway:
         self.sessions.expire()
         memory.give_back()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRE, self._expire)
+
+
+def _addresses(config: Config) -> tuple[object, ...]:
+    """What cannot be changed while listening; the other settings of ``listen`` can."""
+    return config.listen.loopback, config.listen.host, config.listen.port, config.admin
 
 
 def _launcher(server: Server) -> Launcher:

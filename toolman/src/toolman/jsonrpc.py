@@ -126,21 +126,15 @@ def parse(data: bytes) -> Message:
     if data.lstrip()[:1] == b"[":
         raise Malformed(INVALID_REQUEST, "batches are not supported: send one message per request")
     found = members(data, ENVELOPE)
-    identifier, key = None, None
-    if "id" in found:
-        identifier, key = _read_identifier(found["id"])
+    identifier, key = _read_identifier(found["id"]) if "id" in found else (None, None)
+    about = identifier or b"null"
     if bytes(found.get("jsonrpc", b"")) != b'"2.0"':
-        raise Malformed(INVALID_REQUEST, 'not a JSON-RPC message: "jsonrpc" must be "2.0"', identifier or b"null")
-    if "method" not in found:
-        if identifier is None or ("result" in found) == ("error" in found):
-            raise Malformed(INVALID_REQUEST, "neither a request nor a response", identifier or b"null")
-        return Message(None, identifier, key, None)
-    try:
-        method = _text(found["method"])
-    except msgspec.DecodeError:
-        raise Malformed(INVALID_REQUEST, '"method" must be a string', identifier or b"null") from None
-    params = found.get("params")
-    return Message(method, identifier, key, None if params is None else _one_line(params, identifier))
+        raise Malformed(INVALID_REQUEST, 'not a JSON-RPC message: "jsonrpc" must be "2.0"', about)
+    if "method" in found:
+        return Message(_read_method(found["method"], about), identifier, key, _read_params(found.get("params"), about))
+    if identifier is None or ("result" in found) == ("error" in found):
+        raise Malformed(INVALID_REQUEST, "neither a request nor a response", about)
+    return Message(None, identifier, key, None)
 
 
 def parse_call(params: bytes | None) -> tuple[str, Members]:
@@ -212,10 +206,19 @@ def _read_identifier(raw: Raw) -> tuple[bytes, int | str]:
         raise Malformed(INVALID_REQUEST, '"id" must be a string or a whole number') from None
 
 
-def _one_line(params: Raw, identifier: bytes | None) -> bytes:
-    text = bytes(params)
+def _read_method(raw: Raw, about: bytes) -> str:
+    try:
+        return _text(raw)
+    except msgspec.DecodeError:
+        raise Malformed(INVALID_REQUEST, '"method" must be a string', about) from None
+
+
+def _read_params(raw: Raw | None, about: bytes) -> bytes | None:
+    if raw is None:
+        return None
+    text = bytes(raw)
     if text[:1] != b"{":
-        raise Malformed(INVALID_REQUEST, '"params" must be an object', identifier or b"null")
+        raise Malformed(INVALID_REQUEST, '"params" must be an object', about)
     return on_one_line(text)
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -71,42 +72,52 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(config: Config, path: Path | None = None) -> None:
+def serve(config: Config, path: Path | None = None, port: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         config: What to serve.
         path: The file it came from, watched for changes.
+        port: Listen there, whatever the configuration says now and later.
 
     Raises:
         CannotListenError: An address cannot be bound.
     """
-    listen = config.listen
+    listen = _at(port, config).listen
     sockets = listeners.loopback(listen.port) if listen.loopback else listeners.address(listen.host, listen.port)
     probes = listeners.address(config.admin.host, config.admin.port) if config.admin else []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, path, sockets, probes))
+        runner.run(_serve(config, path, port, sockets, probes))
 
 
-async def _serve(config: Config, path: Path | None, sockets: list[socket.socket], probes: list[socket.socket]) -> None:
+def _at(port: int | None, config: Config) -> Config:
+    if port is None:
+        return config
+    return msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, port=port))
+
+
+async def _serve(
+    config: Config, path: Path | None, port: int | None, sockets: list[socket.socket], probes: list[socket.socket]
+) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    gateway = Gateway(config)
+    gateway = Gateway(_at(port, config))
     audit = Audit(sys.stdout.fileno())
     servers = [(_server(app.Front(gateway, audit), gateway), sockets)]
     if probes:
         servers.append((_server(app.admin(lambda: not ending.is_set())), probes))
     tasks = [asyncio.create_task(server.serve(bound), name="http") for server, bound in servers]
     if path is not None:
-        tasks.append(asyncio.create_task(reload.watch(path, config, gateway.apply), name="configuration watch"))
+        watch = reload.watch(path, config, lambda found: gateway.apply(_at(port, found)))
+        tasks.append(asyncio.create_task(watch, name="configuration watch"))
     for task in tasks:
         task.add_done_callback(lambda _: ending.set())  # none of them ends by itself: a bug must not go unseen
     gateway.start()
     for bound in sockets:
-        host, port = bound.getsockname()[:2]
-        log.info("listening at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, app.PATH)
+        host, number = bound.getsockname()[:2]
+        log.info("listening at http://%s:%d%s", f"[{host}]" if ":" in host else host, number, app.PATH)
     memory.settle()
     try:
         await ending.wait()

@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 
 from mcp_operator.models.base import Model, keyed
 
+SERVER_TOOLS = 500
+"""Tools that a server's status lists at most. What agents' statuses say of tools is worked out from these."""
 LISTED_TOOLS = 50
 """Tools, names or denials listed in a status at most; the counts beside them are always whole."""
 LOG_TAIL_BYTES = 2048
@@ -45,6 +47,8 @@ class BuildStatus(Status):
 
     key: str
     """Hash of everything the build was made from."""
+    commit: str = ""
+    """Commit that is built."""
     started_at: str
     """When it began."""
     finished_at: str | None = None

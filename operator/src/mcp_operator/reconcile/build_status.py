@@ -9,7 +9,7 @@ from mcp_operator import conditions, policies
 from mcp_operator.images.contract import Step
 from mcp_operator.jobs import State
 from mcp_operator.models.status import (
-    LISTED_TOOLS,
+    SERVER_TOOLS,
     BuildStatus,
     ImageStatus,
     MCPServerStatus,
@@ -53,13 +53,13 @@ UNDER_WAY: Final = frozenset({conditions.QUEUED, *_REASON_OF_STEP.values()})
 _COUNTER: Final = re.compile(r"step (\d+)/(\d+)\s*:?\s*", re.IGNORECASE)
 
 
-def begin(status: MCPServerStatus, key: str, now: datetime) -> None:
+def begin(status: MCPServerStatus, key: str, commit: str, now: datetime) -> None:
     """Note that a build of this key was asked for: a new one, another attempt, or the same that was interrupted."""
     last = status.build
     attempts = 1
     if last is not None and last.key == key:
         attempts = last.attempts + 1 if last.failed_step is not None else last.attempts
-    status.build = BuildStatus(key=key, started_at=policies.format_time(now), attempts=attempts)
+    status.build = BuildStatus(key=key, commit=commit, started_at=policies.format_time(now), attempts=attempts)
 
 
 def follow(status: MCPServerStatus, job: View, now: datetime) -> None:
@@ -87,6 +87,7 @@ def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetim
     began = _begun(status, key, now)
     status.build = BuildStatus(
         key=key,
+        commit=began.commit,
         started_at=began.started_at,
         finished_at=policies.format_time(now),
         seconds=round(result.seconds),
@@ -106,7 +107,7 @@ def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetim
     status.detected = [printable(line, LINE_LENGTH) for line in result.evidence[:EVIDENCE_LINES]]
     status.tool_count = len(result.tools)
     listed = [tool for tool in result.tools if len(tool.name) <= NAME_LENGTH and tool.name.isprintable()]
-    status.tools = [ToolStatus(name=tool.name, hash=tool.hash) for tool in listed[:LISTED_TOOLS]]
+    status.tools = [ToolStatus(name=tool.name, hash=tool.hash) for tool in listed[:SERVER_TOOLS]]
 
 
 def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) -> None:
@@ -115,6 +116,7 @@ def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) ->
     seconds = int((now - policies.parse_time(began.started_at)).total_seconds())
     status.build = BuildStatus(
         key=key,
+        commit=began.commit,
         started_at=began.started_at,
         finished_at=policies.format_time(now),
         seconds=max(0, seconds),

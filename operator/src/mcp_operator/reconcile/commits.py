@@ -110,6 +110,7 @@ def request(server: Resource[MCPServerSpec], commit: str, settings: Settings) ->
         repository=names.repository(settings.registry, settings.repository_prefix, server.namespace, server.name),
         deployment_id=names.deployment_id(server.namespace, server.name, server.uid),
         uid=server.uid,
+        installation=settings.installation,
         runtime=spec.build.runtime,
         command=tuple(spec.build.command),
         args=tuple(spec.run.args),

@@ -137,7 +137,7 @@ class ServerReconciler:
             return verdict.delay
         if job is None:
             logger.info("%s: build %s (%s)", key, build_key[:12], verdict.reason)
-            build_status.begin(after, build_key, now)
+            build_status.begin(after, build_key, request.source.commit or "", now)
             self._builds.ensure(key, build_key, request)
         job = self._job(request.uid, build_key)
         if job is not None and job.state is not State.ENDED:

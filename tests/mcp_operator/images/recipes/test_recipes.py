@@ -144,7 +144,7 @@ def test_without_a_lock_npm_takes_nothing_newer_than_the_commit_first(write: Wri
 
     assert steps(recipe) == [
         "copy package.json",
-        "npm pkg delete devDependencies",
+        "npm pkg delete devDependencies scripts.preinstall scripts.install scripts.postinstall scripts.prepare",
         "npm install --no-package-lock --ignore-scripts --omit=dev --before=2026-01-02T03:04:05Z",
         "npm rebuild",
         "copy",

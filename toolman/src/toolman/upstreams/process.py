@@ -26,6 +26,7 @@ POLITE = 2.0
 STDERR_LINES = 100
 _STDERR_LINE = 64 * 1024
 _STDOUT_CLOSED = 1.0  # seconds in which a server that closed its output may end by itself
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
 _REAP = 5.0  # seconds between looks for orphans that ended
 
 
@@ -151,7 +152,7 @@ class ProcessLink:
         except LineTooLong:
             lines = [b"(a very long line)"]
         for line in lines:
-            text = line.decode(errors="backslashreplace").rstrip("\r")
+            text = line.decode(errors="backslashreplace").rstrip("\r").translate(_CONTROLS)
             self._stderr.append(text)
             log.info("server %r: stderr: %s", self._name, text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from toolman.upstreams import Failure, handshake
@@ -34,7 +35,10 @@ PATIENCE = 10.0
 """Seconds that a list or a call waits at most for a server that is starting: agents give up soon after."""
 
 RELIST_PAUSE = 0.2
-"""Seconds between two lists that the server itself causes, however often it says that its tools changed."""
+"""Seconds between two lists that the server itself causes, however often it says that its tools changed..."""
+
+RELIST_SHARE = 4
+"""...and at least so many times what the last one took, so that a flood of changes leaves time for others."""
 
 
 class Life:
@@ -212,8 +216,9 @@ class Supervisor:
         while True:
             await life.tools_changed.wait()
             life.tools_changed.clear()
+            started = time.monotonic()
             try:
                 self._on_tools(self, await handshake.list_tools(life.peer, self.server.timeouts.start))
             except Failure as problem:
                 log.warning("server %r: listing its tools again failed: %s; the old list stays", self.name, problem)
-            await asyncio.sleep(RELIST_PAUSE)
+            await asyncio.sleep(max(RELIST_PAUSE, RELIST_SHARE * (time.monotonic() - started)))

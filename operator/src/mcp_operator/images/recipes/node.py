@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PNPM = "9.15.9"
 """Used where ``packageManager`` names none: it reads the lock files of versions 6 to 9."""
 
+_OWN_SCRIPTS = tuple(f"scripts.{name}" for name in ("preinstall", "install", "postinstall", "prepare"))
+"""Of package.json: ``npm rebuild`` runs them, too."""
+
 _BUILDER_ENV = {
     "NPM_CONFIG_UPDATE_NOTIFIER": "false",
     "NPM_CONFIG_FUND": "false",
@@ -53,35 +56,31 @@ def _npm(candidate: Candidate, facts: NodeFacts, committed: datetime) -> tuple[C
     if facts.locked:
         steps.append(Run(("npm", "ci", *common)))
     else:
-        if not facts.script:
-            # npm resolves also what it will not install, and fails on it.
-            steps.append(Run(("npm", "pkg", "delete", "devDependencies")))
-        install = ("npm", "install", "--no-package-lock", *common)
-        limit = f"--before={committed:%Y-%m-%dT%H:%M:%SZ}"
-        lenient = "--legacy-peer-deps"
-        # A commit may be dated before what it needs was published; then the newest is all there is.
-        steps.append(Run((*install, limit), otherwise=((*install, limit, lenient), (*install, lenient))))
-    if facts.rebuild is None and not facts.workspaces:
-        steps.append(Run(("npm", "rebuild")))
-    elif facts.rebuild:
+        steps += _resolve(facts, common, committed)
+    if facts.rebuild:
         steps.append(Run(("npm", "rebuild", *facts.rebuild)))
-    if facts.manifests:
+    if facts.manifests or not facts.locked:
         steps.append(Copy())
     if facts.script:
+        keep_unlocked = () if facts.locked else ("--no-package-lock",)
         steps.append(Run(("npm", "run", facts.script), candidate.inner))
-        steps.append(
-            Run(
-                (
-                    "npm",
-                    "prune",
-                    "--omit=dev",
-                    "--ignore-scripts",
-                    *only,
-                    *(() if facts.locked else ("--no-package-lock",)),
-                )
-            )
-        )
+        steps.append(Run(("npm", "prune", "--omit=dev", "--ignore-scripts", *only, *keep_unlocked)))
     return tuple(steps)
+
+
+def _resolve(facts: NodeFacts, common: tuple[str, ...], committed: datetime) -> list[Copy | Run]:
+    """Install without a lock. package.json is changed for it; copying the sources puts it right again."""
+    install = ("npm", "install", "--no-package-lock", *common)
+    limit = f"--before={committed:%Y-%m-%dT%H:%M:%SZ}"
+    lenient = "--legacy-peer-deps"
+    # npm resolves also what it will not install, and fails on it.
+    unwanted = _OWN_SCRIPTS if facts.script else ("devDependencies", *_OWN_SCRIPTS)
+    return [
+        Run(("npm", "pkg", "delete", *unwanted)),
+        # A commit may be dated before what it needs was published; then the newest is all there is.
+        Run((*install, limit), otherwise=((*install, limit, lenient), (*install, lenient))),
+        *([] if facts.workspaces else [Run(("npm", "rebuild"))]),
+    ]
 
 
 def _pnpm(candidate: Candidate, facts: NodeFacts) -> tuple[Copy | Run, ...]:

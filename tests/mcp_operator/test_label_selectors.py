@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mcp_operator import selectors
+from mcp_operator import label_selectors
 from mcp_operator.models.policy import LabelSelector
 
 LABELS = {"team": "blue", "tier": "web"}
@@ -39,4 +39,4 @@ LABELS = {"team": "blue", "tier": "web"}
     ],
 )
 def test_a_selector_matches_when_every_part_of_it_does(selector: dict[str, Any], expected: bool) -> None:  # noqa: FBT001 - a table
-    assert selectors.matches(LabelSelector.model_validate(selector), LABELS) is expected
+    assert label_selectors.matches(LabelSelector.model_validate(selector), LABELS) is expected
