@@ -79,9 +79,11 @@ class Wrapper:
         return json.loads(self.line())  # type: ignore[no-any-return]
 
     def ask(self, message: object) -> dict[str, Any]:
-        """Send a request and wait for the next message."""
+        """Send a request and wait for its answer; what the server says unasked meanwhile is passed over."""
         self.say(message)
-        return self.hear()
+        while "method" in (answer := self.hear()):
+            pass
+        return answer
 
     def open_session(self) -> dict[str, Any]:
         """Do the handshake as an agent does."""

@@ -234,7 +234,7 @@ def test_an_engine_that_is_not_there_is_said(
 ) -> None:
     request = builder.request(git_server.url("weather.git"))
     with monkeypatch.context() as patch:
-        patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
         with pytest.raises(BuildError, match="Docker is not running") as caught:
             pipeline.build(request, builder.settings, builder.heard, builder.cancelled)
 

@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(chosen: Settings, *, with_cluster: bool) -> None:
+    if packages.installable():  # a laptop has git, and skips the few tests that need busybox and root
+        packages.ensure(packages.TESTS, "the tests")
     engine.up(chosen)
     use_kind = kind.present() and chosen.kubeconfig is None
     location = registry.up(chosen, container=use_kind)

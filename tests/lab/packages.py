@@ -18,6 +18,8 @@ APT_SECONDS = 900.0
 
 ENGINE = {"dockerd": "docker.io", "iptables": "iptables", "docker": "docker.io"}
 REGISTRY = {"docker-registry": "docker-registry"}
+TESTS = {"busybox": "busybox-static", "git": "git"}
+"""What tests and the demo use besides: the spawner's shell, and a git server."""
 BASES = {"mmdebstrap": "mmdebstrap"}
 CLUSTER = {
     "containerd": "containerd",

@@ -13,7 +13,7 @@ from lab.processes import identity, poll
 pytestmark = pytest.mark.requirement("F-03")
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSED = 'echo "======== 12 passed, 1 skipped in 3.21s ========"; echo "TOTAL 100%"'
+PASSED = 'echo "======== 12 passed in 3.21s ========"; echo "TOTAL 100%"'
 
 LAB = """
 case $1 in
@@ -64,7 +64,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_the_last_line_counts_the_tests(checkout: Checkout) -> None:
     code, lines = checkout.run()
     assert code == 0
-    assert lines[-1] == "CI: 12 passed, 0 failed, 1 skipped"
+    assert lines[-1] == "CI: 12 passed, 0 failed, 0 skipped"
 
 
 def test_a_failing_test_fails_the_run(checkout: Checkout) -> None:
@@ -74,11 +74,18 @@ def test_a_failing_test_fails_the_run(checkout: Checkout) -> None:
     assert lines[-2:] == ["CI: the tests failed", "CI: 10 passed, 3 failed, 0 skipped"]
 
 
+def test_a_skipped_test_fails_the_run(checkout: Checkout) -> None:
+    checkout.program("scripts/test", 'echo "=== 12 passed, 1 skipped in 3.21s ==="')
+    code, lines = checkout.run()
+    assert code == 1
+    assert lines[-1] == "CI: 12 passed, 0 failed, 1 skipped"
+
+
 def test_a_failing_check_fails_the_run_but_the_tests_are_run(checkout: Checkout) -> None:
     checkout.program("scripts/check", "exit 1")
     code, lines = checkout.run()
     assert code == 1
-    assert lines[-2:] == ["CI: the checks failed", "CI: 12 passed, 0 failed, 1 skipped"]
+    assert lines[-2:] == ["CI: the checks failed", "CI: 12 passed, 0 failed, 0 skipped"]
 
 
 def test_a_lab_that_does_not_start_fails_the_run(checkout: Checkout) -> None:

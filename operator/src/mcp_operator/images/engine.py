@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import socket
 from dataclasses import dataclass, field
@@ -95,9 +94,9 @@ class Engine:
             return image
         # Without a tag the engine would pull all of them.
         repository, tag = docker.utils.parse_repository_tag(reference)
-        pull = functools.partial(_pull, repository=repository, tag=tag or "latest")
+        how = {"repository": repository, "tag": tag or "latest", "stream": True}
         try:
-            with self._stream(budget, Step.BUILD, pull) as events:
+            with self._stream(budget, Step.BUILD, "pull", **how) as events:
                 for event in events:
                     if "error" in event:
                         raise engine_errors.base_image(str(event["error"]), reference)
@@ -128,21 +127,17 @@ class Engine:
             BuildCancelled: The budget says so.
         """
 
-        def start(api: docker.APIClient) -> Iterator[dict[str, Any]]:
-            return api.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=dockerfile,
-                decode=True,
-                rm=True,
-                forcerm=True,  # rm alone leaves the container of a failed step
-                container_limits={"memory": BUILD_MEMORY, "memswap": BUILD_MEMORY},
-                timeout=int(budget.remaining()) + 1,
-            )
-
+        how = {
+            "custom_context": True,
+            "dockerfile": dockerfile,
+            "rm": True,
+            "forcerm": True,  # rm alone leaves the container of a failed step
+            "container_limits": {"memory": BUILD_MEMORY, "memswap": BUILD_MEMORY},
+            "timeout": int(budget.remaining()) + 1,
+        }
         image = ""
         try:
-            with self._stream(budget, Step.BUILD, start) as events:
+            with self._stream(budget, Step.BUILD, "build", fileobj=context, **how) as events:
                 for event in events:
                     if "error" in event:
                         raise BuildFailedError(str(event["error"]))
@@ -170,9 +165,8 @@ class Engine:
         """
         name = f"{repository}:{tag}"
         digest = ""
-        start = functools.partial(_push, repository=repository, tag=tag)
         try:
-            with self._stream(budget, Step.PUSH, start) as events:
+            with self._stream(budget, Step.PUSH, "push", repository=repository, tag=tag, stream=True) as events:
                 for event in events:
                     if "error" in event:
                         raise engine_errors.push(str(event["error"]), name)
@@ -264,12 +258,7 @@ class Engine:
             return dict(self.api.inspect_container(container)["State"])
 
     @contextlib.contextmanager
-    def _stream(
-        self,
-        budget: Budget,
-        step: Step,
-        start: Callable[[docker.APIClient], Iterator[dict[str, Any]]],
-    ) -> Iterator[Iterator[dict[str, Any]]]:
+    def _stream(self, budget: Budget, step: Step, method: str, **how: object) -> Iterator[Iterator[dict[str, Any]]]:
         """Give the events of a long call; end it when the budget is over.
 
         The engine stops what it does for a client when the connection closes. A blocked read is not woken by closing
@@ -281,21 +270,11 @@ class Engine:
             client.api.hooks["response"].append(lambda response, *_, **__: responses.append(response))
             try:
                 with budget.guard(lambda: _shut(responses)):
-                    yield start(client.api)
+                    yield getattr(client.api, method)(decode=True, **how)
             finally:
                 for response in responses:
                     response.close()
         budget.check(step)
-
-
-def _pull(api: docker.APIClient, repository: str, tag: str) -> Iterator[dict[str, Any]]:
-    events: Iterator[dict[str, Any]] = api.pull(repository, tag=tag, stream=True, decode=True)
-    return events
-
-
-def _push(api: docker.APIClient, repository: str, tag: str) -> Iterator[dict[str, Any]]:
-    events: Iterator[dict[str, Any]] = api.push(repository, tag=tag, stream=True, decode=True)
-    return events
 
 
 def _shut(responses: Iterable[requests.Response]) -> None:

@@ -127,20 +127,22 @@ def _module(tree: Tree, folder: str, project: str, *, package: bool) -> Start | 
 
 
 def _file(tree: Tree, folder: str, server_files: Sequence[str], dependencies: AbstractSet[str]) -> Start | None:
-    relative = [str(PurePosixPath(name).relative_to(folder)) for name in server_files]
-    known = [name for name in _FILES if tree.is_file(join(folder, name))]
-    # A known name that makes a server, or runs one made elsewhere; else the only file that makes one.
-    choice = next((name for name in known if name in relative), "") or (known[0] if known else "")
-    if not choice:
-        flat = [name for name in relative if "/" not in name]
-        if len(flat) == 1 or len(relative) == 1:
-            choice = (flat or relative)[0]
-    if not choice or not PLAIN_PATH.match(choice):
+    choice = _server_file(tree, folder, [str(PurePosixPath(name).relative_to(folder)) for name in server_files])
+    if not PLAIN_PATH.match(choice):
         return None
     if _RUNS.search(tree.text(join(folder, choice))):
         return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server)")
     # A file that makes a server object and never runs it is made for the SDK's own command.
     program = "fastmcp" if "fastmcp" in dependencies else "mcp"
-    return Start(
-        before=(f"{VENV}/bin/{program}", "run"), file=choice, why=f"{program} run {choice} (it never runs itself)"
-    )
+    why = f"{program} run {choice} (it never runs itself)"
+    return Start(before=(f"{VENV}/bin/{program}", "run"), file=choice, why=why)
+
+
+def _server_file(tree: Tree, folder: str, servers: list[str]) -> str:
+    """Choose a file: one of the usual names that makes a server, or runs one made elsewhere; else the only one."""
+    known = [name for name in _FILES if tree.is_file(join(folder, name))]
+    choice = next((name for name in known if name in servers), "") or next(iter(known), "")
+    if choice:
+        return choice
+    flat = [name for name in servers if "/" not in name] or servers
+    return flat[0] if len(flat) == 1 else ""
