@@ -142,6 +142,7 @@ class Server:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join(BOUND)  # so that no connection is accepted behind our back
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -160,8 +161,8 @@ class Server:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            reader = connection.makefile("rb")
+        # The reader too: left open, it keeps the socket open.
+        with connection, contextlib.suppress(OSError), connection.makefile("rb") as reader:
             while request := _read(reader, connection):
                 with self._seen:
                     self.requests.append(request)
@@ -169,7 +170,6 @@ class Server:
                 self.reply(request)
                 if request.closed:
                     break
-            reader.close()
         self._open.discard(connection)
 
 

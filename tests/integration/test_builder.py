@@ -339,7 +339,7 @@ def test_a_repository_that_means_harm_gets_nowhere(builder: Builder, git_server:
         "a.js": code,
         "Dockerfile.mcp": "FROM evil\n",
         ".dockerignore": "*\n",
-        "$(id) `id` \" \\ *.txt": "x",
+        '$(id) `id` " \\ *.txt': "x",
     }
     url = server(git_server, "hostile", files)
 

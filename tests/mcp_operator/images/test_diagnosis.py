@@ -32,6 +32,7 @@ def test_a_missing_variable_is_named_with_where_to_set_it(stderr: str, names: st
     [
         "Usage: mcp-server-filesystem <allowed-directory> [additional-directories...]",
         "error: the following arguments are required: --repository",
+        "Error: --brave-api-key is required. You can get one at https://example.com",
         "At least one allowed directory must be given: please provide a directory argument",
     ],
 )
@@ -53,6 +54,7 @@ def test_a_missing_argument_is_said_with_where_to_set_it(stderr: str) -> None:
         ("", 0, Reason.HANDSHAKE_FAILED, "spec.build.command"),
         ("", diagnosis.RUNNING, Reason.HANDSHAKE_FAILED, "does not answer"),
         ("", diagnosis.ANSWERED, Reason.HANDSHAKE_FAILED, "answers wrongly"),
+        ("", 1, Reason.HANDSHAKE_FAILED, "says nothing"),
         ("boom", 1, Reason.HANDSHAKE_FAILED, "last lines"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mcp_operator.images.contract import BuildRequest
+    from mcp_operator.images.engine import Image
 
 _FOLDER = "toolman-build-"
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _ROUNDS = 50
 """Images are removed from the top: with each round those below may go. No Dockerfile of ours has more layers."""
+
+UNDO_SECONDS = 15
+"""For the engine to end a step that was cut off; it takes a fifth of a second when it is not busy."""
+_PAUSE = 0.2
+_QUIET_LOOKS = 2
 
 
 def owner(request: BuildRequest) -> dict[str, str]:
@@ -75,8 +82,26 @@ def forget(uid: str) -> None:
     """
     remove_folders(uid)
     with Engine() as engine:
+        undo(engine, uid)
+
+
+def undo(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
+    """Remove what a build that is over has made, and wait until the engine has let go of it.
+
+    Args:
+        engine: Where.
+        uid: The owner.
+        keep: Short IDs of the images that were there before.
+    """
+    until = time.monotonic() + UNDO_SECONDS
+    quiet = 0
+    # Twice, because a step that the engine was just starting when it was cut off may appear a moment later.
+    while quiet < _QUIET_LOOKS and time.monotonic() < until:
         remove_containers(engine, uid)
-        remove_images(engine, uid)
+        remove_images(engine, uid, keep)
+        busy = engine.containers([f"{names.LABEL_UID}={uid}"]) or _on_top(engine, uid, keep)
+        quiet = 0 if busy else quiet + 1
+        time.sleep(_PAUSE)
 
 
 def remove_folders(uid: str) -> None:
@@ -99,13 +124,17 @@ def remove_images(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
         uid: The owner.
         keep: Short IDs (12 hex digits) of images that stay.
     """
-    label = [f"{names.LABEL_UID}={uid}"]
     for _ in range(_ROUNDS):
-        # Only those on top: an image that another is made from goes with it.
-        found = [image for image in engine.images(label) if image.id.removeprefix("sha256:")[:12] not in keep]
+        found = _on_top(engine, uid, keep)
         removed = [engine.remove_image(image.id, force=bool(image.tags)) for image in found]
         if not any(removed):
             return
+
+
+def _on_top(engine: Engine, uid: str, keep: Collection[str]) -> list[Image]:
+    """Give the images of an owner that no other is made from: removing one removes those below it."""
+    found = engine.images([f"{names.LABEL_UID}={uid}"])
+    return [image for image in found if image.id.removeprefix("sha256:")[:12] not in keep]
 
 
 def _folders(prefix: str) -> list[Path]:

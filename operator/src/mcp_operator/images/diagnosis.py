@@ -112,6 +112,7 @@ _OPTIONAL = re.compile(r"(?i)\b(?:default|optional|warn(?:ing)?)\b")
 _ARGUMENT = re.compile(
     r"(?i)the following arguments are required: *(?P<names>.+)|^usage: *(?P<usage>.+)"
     r"|Missing (?:required )?(?:argument|option)s?:? *(?P<miss>.*)"
+    r"|(?P<option>--[a-z][\w-]+)\b.{0,40}\b(?:required|missing|must be)"
     r"|(?:at least one|must (?:provide|specify)|please (?:provide|specify)).{0,60}"
     r"(?:argument|director|path|url|connection string)",
     re.MULTILINE,
@@ -132,13 +133,16 @@ def start(lines: Sequence[str], code: int) -> Finding:
         lines: Its last lines on stderr.
         code: Its exit code, :data:`RUNNING` or :data:`ANSWERED`.
     """
-    text = "\n".join(lines)
     if variables := _variables(lines):
         several = "s" if len(variables) > 1 else ""
         return Finding(
             Reason.SETTING_MISSING,
             f"It seems to need the environment variable{several} {', '.join(variables)}: set spec.run.env.",
         )
+    return _from_text("\n".join(lines)) or _from_code(code, silent=not lines)
+
+
+def _from_text(text: str) -> Finding | None:
     if module := _MODULE.search(text):
         return Finding(Reason.HANDSHAKE_FAILED, f"{module[1]} is not in the image: {_missing(module[1])}")
     if argument := _ARGUMENT.search(text):
@@ -156,7 +160,7 @@ def start(lines: Sequence[str], code: int) -> Finding:
             Reason.HANDSHAKE_FAILED,
             "It writes where it may not: only /tmp is writable. Look for a setting that moves its files there.",
         )
-    return _from_code(code)
+    return None
 
 
 def _missing(module: str) -> str:
@@ -165,23 +169,16 @@ def _missing(module: str) -> str:
     return "add it to the project's dependencies (not the development ones)."
 
 
-def _from_code(code: int) -> Finding:
-    if code == 0:
-        return Finding(
-            Reason.HANDSHAKE_FAILED,
-            "It ended at once without an error: the start command may not run a server. Set spec.build.command.",
-        )
-    if code == ANSWERED:
-        return Finding(
-            Reason.HANDSHAKE_FAILED,
-            "It speaks MCP, and answers wrongly: see its last lines, and try a newer or older version of it.",
-        )
-    if code == RUNNING:
-        return Finding(
-            Reason.HANDSHAKE_FAILED,
-            "It runs and does not answer: check that it speaks MCP over stdio, and which arguments that needs.",
-        )
-    return Finding(Reason.HANDSHAKE_FAILED, "Its last lines say why; try the start command in a fresh clone.")
+def _from_code(code: int, *, silent: bool) -> Finding:
+    hints = {
+        0: "It ended at once without an error: the start command may not run a server. Set spec.build.command.",
+        RUNNING: "It runs and does not answer: check that it speaks MCP over stdio, and which arguments that needs.",
+        ANSWERED: "It speaks MCP, and answers wrongly: see its last lines, and try a newer or older version of it.",
+    }
+    otherwise = "Its last lines say why; try the start command in a fresh clone."
+    if silent:
+        otherwise = "It says nothing. Many servers need a setting: look in its README, and set spec.run.env or args."
+    return Finding(Reason.HANDSHAKE_FAILED, hints.get(code, otherwise))
 
 
 def _variables(lines: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ _WORTH_SAYING = frozenset({"Pushed", "Layer already exists"})
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image in the engine's store. ``id`` is ``sha256:...``; ``env`` are the variables it sets."""
+    """An image in the engine's store. ``id`` is ``sha256:...``; ``size`` in bytes, uncompressed."""
 
     id: str
     size: int
@@ -56,14 +56,14 @@ class BuildFailedError(Exception):
 
 
 class Engine:
-    """A Docker Engine. The address is Docker's own: ``DOCKER_HOST`` and its kin, else the local socket."""
+    """A Docker Engine, found as Docker's own client finds it: ``DOCKER_HOST`` and its kin, else the local socket."""
 
     def __init__(self) -> None:
         with _mapped(Step.BUILD):
             self._client = docker.from_env(version="auto", timeout=CALL_SECONDS)
             # The type stubs leave half of the low-level client without types.
-            self.api: Any = self._client.api
-            version = str(self.api.version()["Version"])
+            self._api: Any = self._client.api
+            version = str(self._api.version()["Version"])
         if _numbers(version) < _numbers(OLDEST):
             self._client.close()
             raise engine_errors.too_old(version, OLDEST)
@@ -78,7 +78,7 @@ class Engine:
         """Find an image by name or ID."""
         with _mapped(Step.BUILD):
             try:
-                found = self.api.inspect_image(reference)
+                found = self._api.inspect_image(reference)
             except docker.errors.ImageNotFound:
                 return None
         labels = found["Config"].get("Labels") or {}
@@ -102,14 +102,15 @@ class Engine:
                         raise engine_errors.base_image(str(event["error"]), reference)
         except docker.errors.APIError as error:
             raise engine_errors.base_image(str(error.explanation or error), reference) from error
-        if image := self.image(reference):
-            return image
-        raise engine_errors.base_image("it was pulled and is not there", reference)
+        image = self.image(reference)
+        if image is None:
+            raise engine_errors.base_image("it was pulled and is not there", reference)
+        return image
 
     def build(
         self, context: IO[bytes], dockerfile: str, log: BuildLog, budget: Budget, hear: Callable[[str], None]
     ) -> str:
-        """Build an image from a packed context with the classic builder.
+        """Build an image from a packed context with the classic builder; gives its ID, ``sha256:...``.
 
         Args:
             context: Tar archive.
@@ -118,15 +119,11 @@ class Engine:
             budget: When to stop.
             hear: Gets each printable line.
 
-        Returns:
-            ``sha256:...``.
-
         Raises:
             BuildFailedError: An instruction failed.
             BuildError: The engine failed, or the time is used up.
             BuildCancelled: The budget says so.
         """
-
         how = {
             "custom_context": True,
             "dockerfile": dockerfile,
@@ -151,13 +148,10 @@ class Engine:
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Give an image a name."""
         with _mapped(Step.PUSH):
-            self.api.tag(image, repository, tag)
+            self._api.tag(image, repository, tag)
 
     def push(self, repository: str, tag: str, budget: Budget, hear: Callable[[str], None]) -> str:
-        """Push a tagged image.
-
-        Returns:
-            Digest, ``sha256:...``, as the registry gave it.
+        """Push a tagged image; gives its digest, ``sha256:...``, as the registry gave it.
 
         Raises:
             BuildError: With the registry's reason.
@@ -182,7 +176,7 @@ class Engine:
     def images(self, labels: Sequence[str], *, intermediate: bool = False) -> list[Image]:
         """List images that have all the labels (``name`` or ``name=value``)."""
         with _mapped(Step.BUILD):
-            found = self.api.images(all=intermediate, filters={"label": list(labels)})
+            found = self._api.images(all=intermediate, filters={"label": list(labels)})
         return [
             Image(
                 id=item["Id"],
@@ -197,7 +191,7 @@ class Engine:
         """Remove an image and the untagged ones below it that nothing else uses; False if something uses it."""
         with _mapped(Step.BUILD):
             try:
-                self.api.remove_image(image, force=force)
+                self._api.remove_image(image, force=force)
             except docker.errors.APIError as error:
                 if error.status_code not in (_NOT_FOUND, _CONFLICT):
                     raise
@@ -207,14 +201,14 @@ class Engine:
     def containers(self, labels: Sequence[str]) -> dict[str, Mapping[str, str]]:
         """List containers, running or not, that have all the labels: their labels by ID."""
         with _mapped(Step.VERIFY):
-            found = self.api.containers(all=True, filters={"label": list(labels)})
+            found = self._api.containers(all=True, filters={"label": list(labels)})
         return {item["Id"]: item["Labels"] or {} for item in found}
 
     def remove_container(self, container: str) -> None:
         """Kill and remove a container with its volumes; it may be gone already."""
         with _mapped(Step.VERIFY), contextlib.suppress(docker.errors.NotFound):
             try:
-                self.api.remove_container(container, force=True, v=True)
+                self._api.remove_container(container, force=True, v=True)
             except docker.errors.APIError as error:
                 if error.status_code != _CONFLICT:  # its removal is under way
                     raise
@@ -222,16 +216,15 @@ class Engine:
     def create(self, image: str, limits: Limits, labels: Mapping[str, str]) -> str:
         """Make a container with its stdin open; gives its ID."""
         with _mapped(Step.VERIFY):
-            host = self.api.create_host_config(**limits.host_config())
-            made = self.api.create_container(
+            made = self._api.create_container(
                 image,
                 command=list(limits.arguments) or None,
                 entrypoint=list(limits.entrypoint) or None,
-                user=limits.user or None,
+                user=limits.user,
                 environment=dict(limits.env),
                 labels=dict(labels),
                 stdin_open=True,
-                host_config=host,
+                host_config=self._api.create_host_config(**limits.host_config()),
             )
         return str(made["Id"])
 
@@ -239,7 +232,7 @@ class Engine:
         """Give the connection to a container's streams: raw writing, framed reading."""
         with _mapped(Step.VERIFY):
             wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            raw = self.api.attach_socket(container, params=wanted)
+            raw = self._api.attach_socket(container, params=wanted)
         found = getattr(raw, "_sock", raw)  # a SocketIO around the socket, except over TLS
         if not isinstance(found, socket.socket):
             raise engine_errors.engine("the connection to the container has no socket", Step.VERIFY)
@@ -250,12 +243,12 @@ class Engine:
     def start(self, container: str) -> None:
         """Start a container."""
         with _mapped(Step.VERIFY):
-            self.api.start(container)
+            self._api.start(container)
 
     def state(self, container: str) -> dict[str, Any]:
         """Give ``State`` of an inspected container: Running, ExitCode, OOMKilled, Error."""
         with _mapped(Step.VERIFY):
-            return dict(self.api.inspect_container(container)["State"])
+            return dict(self._api.inspect_container(container)["State"])
 
     @contextlib.contextmanager
     def _stream(self, budget: Budget, step: Step, method: str, **how: object) -> Iterator[Iterator[dict[str, Any]]]:

@@ -104,9 +104,7 @@ def _tools(peer: _Peer) -> Iterator[Tool]:
         if not isinstance(listed, list):
             raise HandshakeError("the answer to tools/list has no list of tools")
         for tool in listed:
-            name = tool.get("name") if isinstance(tool, dict) else None
-            if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-                raise HandshakeError(f"a tool has no usable name: {_short(name)}")
+            name = _name(tool)
             if name not in seen:
                 seen.add(name)
                 yield Tool(name=name, hash=tool_hash(tool))
@@ -117,6 +115,13 @@ def _tools(peer: _Peer) -> Iterator[Tool]:
         if cursor is None:
             return
     raise HandshakeError(f"the list of tools has more than {MAX_PAGES} pages")
+
+
+def _name(tool: object) -> str:
+    name = tool.get("name") if isinstance(tool, dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise HandshakeError(f"a tool has no usable name: {_short(name)}")
+    return name
 
 
 def _server(info: object) -> str:

@@ -194,8 +194,7 @@ class _Job:
     def _discard(self, before: set[str]) -> None:
         """Remove what this build made, and nothing that was there before."""
         with contextlib.suppress(BuildError):  # as above
-            cleanup.remove_containers(self._engine, self._request.uid)
-            cleanup.remove_images(self._engine, self._request.uid, keep=before)
+            cleanup.undo(self._engine, self._request.uid, keep=before)
             # The layers before the owner's label are everybody's; those on top are of use to nobody.
             for image in self._engine.images([f"{names.MANAGED_BY}={names.MANAGER}"]):
                 if names.LABEL_UID not in image.labels and _short(image.id) in self._log.layers:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SECONDS = 60
 """For one attempt: large Python servers import for up to 37 s on a small machine, some try a database for a while."""
 
+_NOT_FOR_WANT_OF_A_NETWORK = (Reason.SETTING_MISSING, Reason.STARTED_HTTP, Reason.OUT_OF_MEMORY)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
@@ -48,7 +50,7 @@ def verify(engine: Engine, image: str, request: BuildRequest, budget: Budget, he
         BuildCancelled: The budget says so.
     """
     found = _attempt(engine, image, request, budget, hear, network=False)
-    if isinstance(found, BuildError) and found.reason != Reason.SETTING_MISSING:  # a network would not change that
+    if isinstance(found, BuildError) and found.reason not in _NOT_FOR_WANT_OF_A_NETWORK:
         found = _attempt(engine, image, request, budget, hear, network=True)
     if isinstance(found, BuildError):
         raise found

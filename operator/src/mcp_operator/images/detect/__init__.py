@@ -47,21 +47,32 @@ def detect(tree: Tree, path: str = ".", runtime: Runtime = "auto", command: Sequ
         BuildError: Nothing, no server, or several were found, or it cannot be built. The text says what was looked at.
     """
     runtimes = tuple(_FINDERS) if runtime == "auto" else (runtime,)
-    projects = _projects(tree, runtimes)
-    candidates = _examine(tree, path, runtimes, projects)
-    if not any(candidate.use >= Use.DEPENDENCY and not candidate.problem for candidate in candidates):
-        inner = [folder for folder in projects if folder != path and (path == "." or folder.startswith(f"{path}/"))]
-        candidates += [found for folder in inner for found in _examine(tree, folder, runtimes, projects)]
-    chosen = _choose(candidates, path, runtimes, command)
+    chosen = _choose(_candidates(tree, path, runtimes), path, runtimes, command)
     if command:
-        facts = chosen.facts
-        if isinstance(facts, PythonFacts):
-            facts = dataclasses.replace(facts, sources=True)
-        said = (*chosen.evidence, "start command given by spec.build.command")
-        return dataclasses.replace(chosen, command=tuple(command), facts=facts, evidence=said)
+        return _with_command(chosen, command)
     if chosen.problem:
         raise _problem(chosen, chosen.problem)
     return chosen
+
+
+def _candidates(tree: Tree, path: str, runtimes: Sequence[str]) -> list[Candidate]:
+    """Examine the folder, and those below it if it cannot be what is meant."""
+    projects = _projects(tree, runtimes)
+    found = _examine(tree, path, runtimes, projects)
+    if any(candidate.use >= Use.DEPENDENCY and not candidate.problem for candidate in found):
+        return found
+    for folder in projects:
+        if folder != path and (path == "." or folder.startswith(f"{path}/")):
+            found += _examine(tree, folder, runtimes, projects)
+    return found
+
+
+def _with_command(candidate: Candidate, command: Sequence[str]) -> Candidate:
+    facts = candidate.facts
+    if isinstance(facts, PythonFacts):
+        facts = dataclasses.replace(facts, sources=True)
+    said = (*candidate.evidence, "start command given by spec.build.command")
+    return dataclasses.replace(candidate, command=tuple(command), facts=facts, evidence=said)
 
 
 def _projects(tree: Tree, runtimes: Sequence[str]) -> list[str]:
@@ -89,18 +100,23 @@ def _examine(tree: Tree, folder: str, runtimes: Sequence[str], projects: Sequenc
 def _choose(candidates: list[Candidate], path: str, runtimes: Sequence[str], command: Sequence[str]) -> Candidate:
     if not candidates:
         raise _nothing(path, runtimes)
-    servers = [candidate for candidate in candidates if candidate.use >= Use.DEPENDENCY]
+    servers = _servers(candidates)
     if command and not servers:
         servers = [candidate for candidate in candidates if candidate.folder == path]
-    # Where sources make a server, what only depends on an SDK is something else: a client, a library, a test.
-    strong = [candidate for candidate in servers if candidate.use == Use.SERVER] or servers
-    # Of several, those that can be started: shared libraries of a monorepo make servers too, but have no command.
-    startable = [candidate for candidate in strong if not candidate.problem] or strong
-    if not startable:
+    if not servers:
         raise _no_server(candidates)
-    if len(startable) > 1:
-        raise _several(startable)
-    return startable[0]
+    if len(servers) > 1:
+        raise _several(servers)
+    return servers[0]
+
+
+def _servers(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Give those that are most likely meant."""
+    some = [candidate for candidate in candidates if candidate.use >= Use.DEPENDENCY]
+    # Where sources make a server, what only depends on an SDK is something else: a client, a library, a test.
+    strong = [candidate for candidate in some if candidate.use == Use.SERVER] or some
+    # Of several, those that can be started: shared libraries of a monorepo make servers too, but have no command.
+    return [candidate for candidate in strong if not candidate.problem] or strong
 
 
 def _looked_at(candidates: Sequence[Candidate]) -> str:

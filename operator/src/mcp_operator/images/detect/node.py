@@ -67,7 +67,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
     said += [
         *used.evidence,
         *([f"starts {start.why}"] if start.why else []),
-        *([f"built by `npm run {script}`"] if script else []),
+        *([f"built by its script {script!r}"] if script else []),
     ]
     facts = NodeFacts(
         manager="pnpm" if manager == "pnpm" else "npm",
@@ -117,17 +117,19 @@ def _is_workspace(tree: Tree, folder: str) -> bool:
 
 def _manifests(tree: Tree, root: str, lock: str) -> tuple[str, ...]:
     """Give what installing needs, relative to the root; empty if that cannot be told apart from the sources."""
-    names = [join(root, MANIFEST), join(root, ".npmrc"), *([lock] if lock else [])]
+    text = tree.text(join(root, MANIFEST))
+    if '"file:' in text or "patch-package" in text:
+        return ()  # dependencies on folders of the repository
+    names = {join(root, MANIFEST), join(root, ".npmrc"), lock or join(root, MANIFEST)}
     if _is_workspace(tree, root):
         if PurePosixPath(lock).name != "pnpm-lock.yaml":
             return ()  # npm runs the prepare scripts of workspaces whatever it is told, and they need the sources
-        names += [name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")]
-        names.append(join(root, "pnpm-workspace.yaml"))
-    relative = sorted({str(PurePosixPath(name).relative_to(root)) for name in names if tree.is_file(name)})
-    # A dependency on a folder of the repository needs its sources.
-    local = '"file:' in tree.text(join(root, MANIFEST)) or "patch-package" in tree.text(join(root, MANIFEST))
-    usable = len(relative) <= MAX_WORKSPACES and all(PLAIN_PATH.match(name) for name in relative)
-    return tuple(relative) if usable and not local else ()
+        names |= {join(root, "pnpm-workspace.yaml")}
+        names |= {name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")}
+    relative = sorted(str(PurePosixPath(name).relative_to(root)) for name in names if tree.is_file(name))
+    if len(relative) > MAX_WORKSPACES or not all(map(PLAIN_PATH.match, relative)):
+        return ()
+    return tuple(relative)
 
 
 def _install_scripts(tree: Tree, lock: str) -> tuple[str, ...] | None:

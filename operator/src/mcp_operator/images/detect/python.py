@@ -49,15 +49,9 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         tree, folder, project.settings, used.server_files, frozenset(dependencies), package=project.package
     )
     root, lock = _root(tree, folder)
-    installer = project.installer(lock)
-    said = [f"{join(folder, manifest)} (Python)"] if manifest else ["no manifest (Python)"]
-    said.append(f"packages locked by {lock}" if lock else f"packages by {installer}, not locked")
-    if project.requires:
-        said.append(f"asks for Python {project.requires[:40]}")
-    said += [*used.evidence, *([f"starts {start.why}"] if start.why else [])]
     sources = bool(start.file) or not project.package or start.before[1:2] == ("-c",)
     facts = PythonFacts(
-        installer=installer,
+        installer=project.installer(lock),
         manifests=project.manifests(root, lock),
         requirements=project.requirements(),
         package=project.package,
@@ -71,7 +65,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         root=root,
         name=project.name,
         use=used.use,
-        evidence=tuple(said),
+        evidence=(*project.evidence(manifest, lock), *used.evidence, *([f"starts {start.why}"] if start.why else [])),
         command=start.command(str(PurePosixPath(folder).relative_to(root))) if not start.problem else (),
         problem=start.problem,
         system_packages=("git",) if _runs_git(tree, dependencies, lock) else (),
@@ -142,6 +136,14 @@ class _Project:
         if self._project or self._poetry or self._setup:
             return "project"
         return "requirements" if self.requirements() else "none"
+
+    def evidence(self, manifest: str, lock: str) -> list[str]:
+        """Say what was seen, a line each."""
+        said = [f"{join(self._folder, manifest)} (Python)" if manifest else "no manifest (Python)"]
+        said.append(f"packages locked by {lock}" if lock else f"packages by {self.installer(lock)}, not locked")
+        if self.requires:
+            said.append(f"asks for Python {self.requires[:40]}")
+        return said
 
     def requirements(self) -> tuple[str, ...]:
         """Give the requirements files, if the project's own table does not name its dependencies."""
