@@ -57,6 +57,14 @@ def test_the_first_tools_of_an_agent_are_no_change_of_policy() -> None:
     assert [each.note for each in events.of_agent(some, other)] == ["1 of 1 tools are visible now: 1 came, 1 went"]
 
 
+def test_a_change_among_more_tools_than_a_status_names_is_told_by_their_numbers() -> None:
+    names = [f"t{number}" for number in range(50)]
+    many = MCPAgentStatus(tools=AgentTools(visible=68, total=68, names=names), pod_name="dev")
+    fewer = MCPAgentStatus(tools=AgentTools(visible=2, total=68, names=["t0", "u"]), pod_name="dev")
+    notes = [event.note for pair in ((many, fewer), (fewer, many)) for event in events.of_agent(*pair)]
+    assert notes == ["2 of 68 tools are visible now: 68 of 68 before", "68 of 68 tools are visible now: 2 of 68 before"]
+
+
 def test_an_event_names_its_object_and_stays_within_the_api_servers_limits() -> None:
     fake = FakeCluster()
     server, policy = fake.add(SERVER, "one", {}), fake.add(POLICY, "cap", {})

@@ -136,3 +136,11 @@ def test_a_config_map_is_applied_as_our_field_manager(api: Api, kube: Kubernetes
     method, path, kind, _ = api.requests[0]
     assert (method, kind) == ("PATCH", "application/apply-patch+yaml")
     assert path == "/api/v1/namespaces/team/configmaps/one?fieldManager=mcp-operator&force=true"
+
+
+def test_a_pod_with_a_field_that_does_not_exist_is_refused_by_the_api_server(api: Api, kube: Kubernetes) -> None:
+    api.answers = [(201, {}), (400, {"message": 'strict decoding error: unknown field "spec.restartPolici"'})]
+    kube.create_pod({"metadata": {"namespace": "team", "name": "one"}})
+    assert "fieldValidation=Strict" in api.requests[0][1]
+    with pytest.raises(cluster.InvalidError, match="restartPolici"):
+        kube.create_pod({"metadata": {"namespace": "team", "name": "one"}}, dry_run=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from mcp_operator.cluster import Manifest, Objects
-    from mcp_operator.models.status import BuildStatus, Condition, MCPAgentStatus, MCPServerStatus
+    from mcp_operator.models.status import AgentTools, BuildStatus, Condition, MCPAgentStatus, MCPServerStatus
 
 NOTE_LENGTH = 1000
 """Characters; the API server allows 1024 bytes."""
@@ -109,11 +109,18 @@ def of_agent(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
     """Give the Events for a change of an MCPAgent's status."""
     events = []
     if before.pod_name and before.tools is not None and after.tools is not None and before.tools != after.tools:
-        gone = len(set(before.tools.names) - set(after.tools.names))
-        came = len(set(after.tools.names) - set(before.tools.names))
-        note = f"{after.tools.visible} of {after.tools.total} tools are visible now: {came} came, {gone} went"
+        change = _change(before.tools, after.tools)
+        note = f"{after.tools.visible} of {after.tools.total} tools are visible now: {change}"
         events.append(Event(POLICY_CHANGED, note))
     return [*events, *_verdict(before.conditions, after.conditions)]
+
+
+def _change(before: AgentTools, after: AgentTools) -> str:
+    if any(len(tools.names) < tools.visible for tools in (before, after)):  # not all names are in a status
+        return f"{before.visible} of {before.total} before"
+    gone = len(set(before.names) - set(after.names))
+    came = len(set(after.names) - set(before.names))
+    return f"{came} came, {gone} went"
 
 
 def of_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> list[Event]:

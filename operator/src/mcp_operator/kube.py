@@ -117,7 +117,8 @@ class Kubernetes:
 
     def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
         """See :class:`mcp_operator.cluster.Workloads`."""
-        query = {"fieldManager": names.FIELD_MANAGER}
+        # Strict: a misspelt field of a template would be dropped in silence otherwise.
+        query = {"fieldManager": names.FIELD_MANAGER, "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
         self._request("POST", _core(manifest["metadata"]["namespace"], "pods"), query=query, body=manifest)

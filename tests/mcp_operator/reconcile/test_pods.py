@@ -43,6 +43,17 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
             "ContainerWaiting",
             'agent: CreateContainerConfigError: secret "x" not found',
         ),
+        (
+            pod(
+                containerStatuses=[
+                    container(
+                        "agent", waiting("CreateContainerConfigError", "runAsNonRoot and image will run as root")
+                    ),
+                ],
+            ),
+            "ContainerWaiting",
+            "image will run as root. Set securityContext.runAsUser in the template",
+        ),
         (pod(containerStatuses=[container("agent", waiting("ContainerCreating"))]), "PodStarting", ""),
         (
             pod(
@@ -56,7 +67,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                 ],
             ),
             "ContainerCrashing",
-            "agent ended with 137 (OOMKilled), see kubectl logs -c agent --previous",
+            "agent ended with 137 (OOMKilled), see kubectl logs dev -c agent --previous",
         ),
         (
             pod(

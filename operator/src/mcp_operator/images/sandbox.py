@@ -63,19 +63,20 @@ class Ended(Exception):  # noqa: N818 - the end of a stream, which may be no err
 
 
 class Sandbox:
-    """A running container and its streams. Made by :func:`started`.
-
-    Attributes:
-        stderr: What it wrote there, last lines.
-    """
+    """A running container and its streams. Made by :func:`started`."""
 
     def __init__(self, engine: Engine, container: str, connection: socket.socket) -> None:
         self._engine = engine
         self._container = container
         self._connection = connection
         self._buffer = bytearray()
-        self.stderr: list[str] = []
+        self._lines: list[str] = []
         self._partial = ""
+
+    @property
+    def stderr(self) -> list[str]:
+        """What it wrote there, last lines; also one that it has not ended."""
+        return [*self._lines, *redact.lines(self._partial)][-STDERR_LINES:]
 
     def write(self, data: bytes, budget: Budget) -> None:
         """Write to stdin.
@@ -136,8 +137,8 @@ class Sandbox:
 
     def _keep(self, text: str) -> None:
         *whole, self._partial = (self._partial + text)[-65536:].split("\n")
-        self.stderr += redact.lines("\n".join(whole))
-        del self.stderr[:-STDERR_LINES]
+        self._lines += redact.lines("\n".join(whole))
+        del self._lines[:-STDERR_LINES]
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating", ""})
 """Reasons of a waiting container that pass by themselves."""
 STARTING = "containers are being started"
+ROOT_HINT = ". Set securityContext.runAsUser in the template: a number, and 0 only where the namespace allows root."
+"""After the kubelet's text about an image that would run as root, or whose user has no number."""
 DETAIL_LENGTH = 400
 """Characters of the kubelet's text that are quoted."""
 
@@ -100,7 +102,7 @@ def outcome(pod: Manifest, required: Sequence[str]) -> Outcome:
     scheduled = _condition(current, "PodScheduled")
     if scheduled.get("status") == "False":
         return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
-    return _first_trouble(current, required)
+    return _first_trouble(pod["metadata"]["name"], current, required)
 
 
 def ended(pod: Manifest) -> str:
@@ -110,11 +112,11 @@ def ended(pod: Manifest) -> str:
     return printable(": ".join([f"the Pod {phase(pod).lower()}", *parts]), DETAIL_LENGTH)
 
 
-def _first_trouble(current: Status, required: Sequence[str]) -> Outcome:
+def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcome:
     for container in _containers(current):
         if container["name"] == names.AWAIT_CONTAINER and not _completed(container):
-            return _awaiting(container, required)
-        trouble = _trouble(container)
+            return _awaiting(pod, container, required)
+        trouble = _trouble(pod, container)
         if trouble is not None:
             return trouble
     unready = [each["name"] for each in _containers(current) if "running" in _state(each) and not each.get("ready")]
@@ -123,24 +125,26 @@ def _first_trouble(current: Status, required: Sequence[str]) -> Outcome:
     return _waiting(conditions.POD_STARTING, STARTING)
 
 
-def _trouble(container: Status) -> Outcome | None:
+def _trouble(pod: str, container: Status) -> Outcome | None:
     name, state = container["name"], _state(container)
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason") or "")
     if reason == "CrashLoopBackOff" or _crashed(container):
         end = _exit(_last_end(container))
-        return _waiting(conditions.CONTAINER_CRASHING, f"{name} {end}, see kubectl logs -c {name} --previous")
+        return _waiting(conditions.CONTAINER_CRASHING, f"{name} {end}, see kubectl logs {pod} -c {name} --previous")
     if reason not in HARMLESS_WAITING:
-        return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {waiting.get('message') or ''}")
+        text = str(waiting.get("message") or "")
+        hint = ROOT_HINT if "runAsNonRoot" in text else ""
+        return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {text}{hint}")
     return None
 
 
-def _awaiting(container: Status, required: Sequence[str]) -> Outcome:
+def _awaiting(pod: str, container: Status, required: Sequence[str]) -> Outcome:
     """Say what the agent's containers wait for: in the words of the container that waits, where it has ended before."""
     state = _state(container)
     waiting = str((state.get("waiting") or {}).get("reason") or "")
     if waiting not in HARMLESS_WAITING | {"CrashLoopBackOff"}:
-        return _trouble(container) or _waiting(conditions.POD_STARTING, STARTING)
+        return _trouble(pod, container) or _waiting(conditions.POD_STARTING, STARTING)
     last = _last_end(container)
     if "running" not in state and not last:
         return _waiting(conditions.POD_STARTING, STARTING)
