@@ -49,6 +49,14 @@ def test_a_key_never_waits_for_the_base_images(monkeypatch: pytest.MonkeyPatch) 
     images.close()
 
 
+def test_base_images_that_are_there_are_known_before_anything_else_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "bases", Engine({"python": "sha256:1"}).bases)
+    images = ImageBuilder(SETTINGS)
+    images.start(lambda: None)
+    assert images.key(REQUEST)
+    images.close()
+
+
 def test_other_base_images_are_told_and_give_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builder, "BASES_INTERVAL", 0.001)
     monkeypatch.setattr(pipeline, "bases", Engine({"python": "sha256:1"}, {"python": "sha256:2"}).bases)

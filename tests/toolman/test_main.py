@@ -39,6 +39,7 @@ def test_it_says_its_version() -> None:
         (["run"], "COMMAND"),
         (["run", "--port", "0", "--", "x"], "'0' is not a port"),
         (["run", "--name", "Not OK", "--", "x"], "$.servers[0].name"),
+        (["run", "--", "no-such-program"], "no-such-program: no such program"),
         (["await", "--config", "/no/such/file"], "No such file"),
         (["check", "--config", "/no/such/file"], "No such file"),
     ],

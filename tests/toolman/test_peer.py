@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,6 +101,26 @@ async def test_a_result_that_is_not_utf8_is_made_so() -> None:
     server.call()
     server.peer.line(b'{"jsonrpc":"2.0","id":1,"result":{"t":"\xe9"}}')
     assert bytes(server.outcomes[0][1]).decode() == '{"t":"\ufffd"}'
+
+
+async def test_a_wide_character_in_the_longest_line_costs_no_more_than_some_copies_of_it() -> None:
+    server = Server()
+    line = '{"jsonrpc":"2.0","method":"x","params":"\U0001f600'.encode() + b"x" * 2**24 + b'"}'
+    tracemalloc.start()
+    try:
+        for text in (line, line.replace(b"\xf0", b"\xff")):
+            server.peer.line(text)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(line)
+    finally:
+        tracemalloc.stop()
+
+
+async def test_characters_on_the_edges_of_what_is_looked_at_stay_whole() -> None:
+    server = Server()
+    server.call()
+    text = "\U0001f600" * 50_000
+    server.peer.line(f'{{"jsonrpc":"2.0","id":1,"result":"{text}"}}'.encode())
+    assert json.loads(bytes(server.outcomes[0][1])) == text
 
 
 async def test_an_answer_without_result_and_error_is_an_error() -> None:

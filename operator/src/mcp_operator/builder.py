@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from mcp_operator import conditions
 from mcp_operator.images import cleanup, git, pipeline
 from mcp_operator.images.contract import BuildCancelled, BuildError, Step
 from mcp_operator.images.engine import Engine
@@ -20,6 +21,8 @@ BASES_INTERVAL = 600.0
 """Seconds between looks at the base images: another one of the same name means building on it."""
 BASES_RETRY = 10.0
 """Seconds until an engine that could not be asked for them is asked again."""
+FIRST_LOOK = 5.0
+"""Seconds that the start waits for base images that need not be pulled: servers that failed stay as they are shown."""
 STOP_TIMEOUT = 5.0
 """Seconds for such a look to notice that it is over."""
 
@@ -37,12 +40,14 @@ class ImageBuilder:
         self._bases: Mapping[str, str] | None = None
         self._trouble: BuildError | None = None
         self._stop = threading.Event()
+        self._looked = threading.Event()
         self._watcher: threading.Thread | None = None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Look at the base images from now on; ``changed`` is called when they are known or others than before."""
         self._watcher = threading.Thread(target=self._watch, args=(changed,), name="base-images", daemon=True)
         self._watcher.start()
+        self._looked.wait(FIRST_LOOK)
 
     def close(self) -> None:
         """Stop looking at the base images."""
@@ -63,7 +68,7 @@ class ImageBuilder:
         bases = self._bases
         if bases is None:
             raise self._trouble or BuildError(
-                "LookingAtBaseImages",
+                conditions.LOOKING_AT_BASE_IMAGES,
                 "the base images are being looked at, or pulled",
                 step=Step.BUILD,
                 transient=True,
@@ -108,11 +113,13 @@ class ImageBuilder:
                 if self._trouble is None:
                     logger.warning("base images: %s %s", error.message, error.hint)
                 self._trouble = error
+                self._looked.set()
                 delay = BASES_RETRY
                 continue
             self._trouble = None
             delay = BASES_INTERVAL
             if found != self._bases:
                 self._bases = found
+                self._looked.set()
                 logger.info("base images: %s", ", ".join(f"{name} is {image}" for name, image in found.items()))
                 changed()

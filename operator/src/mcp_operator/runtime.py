@@ -87,9 +87,9 @@ class Runtime:
 
     def start(self) -> None:
         """Start to work on what is put on the queue."""
+        self._builder.start(lambda: self.queue.add(BASES))
         self._controller.start()
         self.queue.add(SWEEP)
-        self._builder.start(lambda: self.queue.add(BASES))
 
     def stop(self) -> None:
         """Finish what is in hand, cancel builds and let them tidy up. Bounded."""

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -92,7 +93,10 @@ def _run(options: argparse.Namespace) -> int:
         servers=(config.Server(name=name, upstream=config.Process(command=tuple(options.command))),),
         layers=(Layer(source="command line", tools=rules),),
     )
-    return _listen(config.loads(config.dumps(chosen), "command line"))
+    checked = config.loads(config.dumps(chosen), "command line")
+    if shutil.which(options.command[0]) is None:
+        raise UsageError(f"{options.command[0]}: no such program, or it may not be executed")
+    return _listen(checked)
 
 
 def _listen(chosen: config.Config, path: Path | None = None, port: int | None = None) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 1_000
 MAX_TOOLS = 10_000
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 """Bounds of one server's list. Real servers have up to some hundred tools."""
 
 

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_LINE = 64 * 1024 * 1024
-"""Bytes in one line. A server that sends more without an end is broken or hostile."""
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes in one line. A server that sends more without an end is broken or hostile.
+
+Some copies of it must fit the sidecar's 256 MiB: a server that gets toolman killed could take its port.
+"""
 
 MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes waiting for a server to read them. More than that and it is not reading at all."""

@@ -6,6 +6,7 @@ Everything that a server sends is hostile until it matches something that was as
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ TIMED_OUT = -32001
 
 _SWEEP = 1.0
 """Seconds between looks at who has been silent for too long."""
+
+
+_PIECE = 64 * 1024
+_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class _Incoming(msgspec.Struct):
@@ -222,11 +227,21 @@ def _integer(raw: Raw | UnsetType) -> int:
 
 def _utf8(data: bytes) -> bytes:
     """Give valid UTF-8: what a server writes in another encoding must not break the client's parser."""
+    decoder = _decoder()
     try:
-        data.decode()
+        # In pieces: one wide character makes four bytes of each in the whole text.
+        for start in range(0, len(data), _PIECE):
+            decoder.decode(data[start : start + _PIECE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return data.decode(errors="replace").encode()
+        return _in_utf8(data)
     return data
+
+
+def _in_utf8(data: bytes) -> bytes:
+    decoder = _decoder("replace")
+    pieces = [decoder.decode(data[start : start + _PIECE]).encode() for start in range(0, len(data), _PIECE)]
+    return b"".join((*pieces, decoder.decode(b"", final=True).encode()))
 
 
 def _repaired(data: bytes) -> _Incoming | None:
