@@ -53,12 +53,12 @@ def test_bad_usage_is_one_clear_line_and_status_2(arguments: list[str], text: st
 
 
 def test_a_wrong_log_level_is_bad_usage() -> None:
-    done = toolman("run", "--", "x", TOOLMAN_LOG_LEVEL="LOUD")
+    done = toolman("run", "--", "true", TOOLMAN_LOG_LEVEL="LOUD")
     assert (done.returncode, "TOOLMAN_LOG_LEVEL must be one of" in done.stderr) == (2, True)
 
 
 def test_without_the_extra_it_says_which_to_install() -> None:
-    hide = "import sys; sys.modules['uvloop'] = None; from toolman.__main__ import main; main(['run', '--', 'x'])"
+    hide = "import sys; sys.modules['uvloop'] = None; from toolman.__main__ import main; main(['run', '--', 'true'])"
     done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr == "toolman: serving needs more packages: pip install 'mcp-operator-toolman[server]'\n"
