@@ -111,7 +111,7 @@ def down(settings: Settings) -> None:
         kernel.unmount(folder)
         kernel.remove_link(BRIDGE)
         kernel.remove_chains(CHAINS)
-        kernel.remove_masquerade(BRIDGE)
+        kernel.remove_rules(BRIDGE)
         kernel.remove_cgroups("docker")
         before = folder / "before.json"
         if before.exists():

@@ -45,12 +45,13 @@ def remove_chains(prefixes: tuple[str, ...]) -> None:
                 commands.attempt(family, "-w", "-t", table, *arguments)
 
 
-def remove_masquerade(bridge: str) -> None:
-    """Remove the address translation of what leaves the machine from a bridge that is gone."""
-    for line in commands.attempt("iptables", "-w", "-t", "nat", "-S", "POSTROUTING").stdout.splitlines():
-        words = shlex.split(line)
-        if "MASQUERADE" in words and words[words.index("-o") + 1 : words.index("-o") + 2] == [bridge]:
-            commands.attempt("iptables", "-w", "-t", "nat", "-D", *words[1:])
+def remove_rules(bridge: str) -> None:
+    """Remove the rules about a bridge that is gone: forwarding to and from it, translation of what leaves it."""
+    for table, chain in (("nat", "POSTROUTING"), ("filter", "FORWARD")):
+        for line in commands.attempt("iptables", "-w", "-t", table, "-S", chain).stdout.splitlines():
+            words = shlex.split(line)
+            if words[0] == "-A" and bridge in words:
+                commands.attempt("iptables", "-w", "-t", table, "-D", *words[1:])
 
 
 def forwarding() -> dict[str, str]:

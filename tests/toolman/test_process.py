@@ -124,7 +124,8 @@ def test_ending_answers_what_is_on_its_way_and_ends_a_server_that_does_not_want_
 
 
 def test_a_command_that_does_not_exist_is_named_in_the_log(starter: Starter) -> None:
-    toolman, client = starter.run(command=["/no/such/program"])
+    gone = {"name": "gone", "upstream": {"kind": "process", "command": ["/no/such/program"]}}
+    toolman, client, _ = starter.serve({"servers": [gone]})
     toolman.said("cannot run '/no/such/program': No such file or directory")
     assert client.tools() == []
 
