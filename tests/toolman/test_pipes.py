@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toolman_harness import SCRIPTED, until
+from toolman_harness import SCRIPTED, free_port, until
 
 import toolman
 
@@ -164,6 +166,44 @@ def test_a_killed_container_is_noticed_when_it_comes_back(starter: Starter, cont
     assert "before answering" in answers[0]["error"]["message"]
     other = starter.client(client.http.base_url.port or 0).initialize()
     assert other.call("echo"), running.log
+
+
+THIEF = """
+import itertools, socket, sys, time
+for _ in itertools.count():
+    try:
+        taken = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+        break
+    except OSError:
+        time.sleep(0.01)
+time.sleep(1000)
+"""
+
+
+def test_a_server_that_takes_toolmans_port_when_it_is_killed_loses_it_again(
+    starter: Starter, container: Container
+) -> None:
+    port = free_port()
+    thief = [sys.executable, "-c", THIEF, str(port)]
+    container.command = ["/bin/sh", "-c", f'{shlex.join(thief)} & exec "$@"', "sh", *SCRIPTED]
+    container.start()
+    upstream = {"kind": "pipes", "directory": str(container.pipes)}
+    config = {"naming": "plain", "listen": {"port": port}, "servers": [{"name": "git", "upstream": upstream}]}
+    running, client, path = starter.serve(config)
+    assert client.call("echo")
+    running.process.kill()
+    running.process.wait()
+    until(lambda: accepts(port))
+
+    again = starter.start("serve", "--config", str(path))
+    again.said("a server of this Pod may have it")
+    again.said("listening at")
+    assert starter.client(port).initialize().call("echo")
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_killed_toolman_leaves_no_server_of_its_life_behind(starter: Starter, container: Container) -> None:

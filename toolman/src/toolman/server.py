@@ -18,7 +18,7 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from toolman import app, callers, listeners, memory, reload
+from toolman import app, callers, listeners, memory, ports, reload
 from toolman.audit import Audit
 from toolman.gateway import Gateway
 
@@ -39,16 +39,40 @@ KEEP_ALIVE = 15 * 60
 GRACE = 3.0
 """Seconds for calls on their way when toolman is told to end."""
 
+REFUSALS_INTERVAL = 10.0
+"""Seconds between two lines about refused callers."""
+
 _LAST_RESORT = 15
 """Seconds after which uvicorn gives up on connections: more than ending calls and servers takes."""
+
+
+class Refusals:
+    """Tells of refused callers, at most one line in a while: who is refused must not be able to fill the log."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+        self._untold = 0
+
+    def note(self, problem: str, now: float) -> None:
+        """Take note of one.
+
+        Args:
+            problem: Why it was refused.
+            now: Seconds, monotonic.
+        """
+        self._untold += 1
+        if now >= self._silent_until:
+            log.warning("refused a caller: %s (%d since the last such line)", problem, self._untold)
+            self._untold, self._silent_until = 0, now + REFUSALS_INTERVAL
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """HTTP for callers that may be served: asked once, when the connection is made."""
 
-    def __init__(self, *args: Any, gateway: Gateway, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's business
+    def __init__(self, *args: Any, gateway: Gateway, refusals: Refusals, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's business
         super().__init__(*args, **kwargs)
         self._gateway = gateway
+        self._refusals = refusals
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Serve the connection, or end it before a byte of it is read."""
@@ -57,7 +81,7 @@ class GuardedProtocol(HttpToolsProtocol):
             peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
             problem = callers.refusal(peer[:2], here[:2], refused) if peer and here else "it has no address any more"
             if problem is not None:
-                log.warning("refused a caller: %s", problem)
+                self._refusals.note(problem, self.loop.time())
                 self.transport = transport
                 transport.abort()
                 return
@@ -83,9 +107,7 @@ def serve(config: Config, path: Path | None = None, port: int | None = None) -> 
     Raises:
         CannotListenError: An address cannot be bound.
     """
-    listen = _at(port, config).listen
-    sockets = listeners.loopback(listen.port) if listen.loopback else listeners.address(listen.host, listen.port)
-    probes = listeners.address(config.admin.host, config.admin.port) if config.admin else []
+    sockets, probes = ports.bind(_at(port, config))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, path, port, sockets, probes))
 
@@ -142,7 +164,11 @@ async def _end(gateway: Gateway, servers: list[_Server], tasks: list[asyncio.Tas
 
 
 def _server(application: Starlette, gateway: Gateway | None = None) -> _Server:
-    protocol: Any = HttpToolsProtocol if gateway is None else functools.partial(GuardedProtocol, gateway=gateway)
+    protocol: Any = (
+        HttpToolsProtocol
+        if gateway is None
+        else functools.partial(GuardedProtocol, gateway=gateway, refusals=Refusals())
+    )
     return _Server(
         uvicorn.Config(
             application,

@@ -172,6 +172,16 @@ class Control:
             self._say(f"hello {self._run}")
 
 
+def end_all(directory: Path) -> None:
+    """Have the spawner of a folder end everything that it runs, without waiting for it; it may not be there."""
+    with contextlib.suppress(OSError):  # not a pipe, or nobody reads it: then nothing runs either
+        descriptor = _open_pipe(directory / CONTROL, os.O_RDWR)
+        try:
+            os.write(descriptor, f"hello {secrets.token_hex(8)}\n".encode())
+        finally:
+            os.close(descriptor)
+
+
 def _is_pid(text: str) -> bool:
     return text.isdecimal() and len(text) <= 10 and int(text) > 1  # noqa: PLR2004 - no pid has more digits
 
