@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from mcp_operator import names
-from mcp_operator.outcomes import Done
+from mcp_operator.outcomes import Done, Waiting
 from mcp_operator.reconcile import pods
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 FINISHED = {"terminated": {"exitCode": 0}}
 
@@ -120,21 +122,33 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     ],
 )
 def test_the_real_cause_is_told(found: dict[str, Any], reason: str, text: str) -> None:
-    outcome = pods.outcome(found, ["files/read"])
+    outcome = pods.outcome(found, ["files/read"], NOW)
     assert outcome.reason == reason
     assert text in outcome.message
 
 
 def test_a_ready_pod_is_ready_and_an_ending_one_is_not() -> None:
     ready = pod("Running", conditions=[{"type": "Ready", "status": "True"}])
-    assert isinstance(pods.outcome(ready, []), Done)
+    assert isinstance(pods.outcome(ready, [], NOW), Done)
     ready["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert pods.outcome(ready, []).reason == "PodTerminating"
+    assert pods.outcome(ready, [], NOW).reason == "PodTerminating"
+
+
+def test_a_moment_between_two_crashes_is_not_readiness() -> None:
+    crashed = container("agent", RUNNING, ready=True, restartCount=3, lastState={"terminated": {"exitCode": 1}})
+    found = pod("Running", conditions=[{"type": "Ready", "status": "True"}], containerStatuses=[crashed])
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    between = pods.outcome(found, [], started + timedelta(seconds=4))
+    assert between.reason == "ContainerCrashing"
+    assert "agent ended with 1 and was started again" in between.message
+    assert isinstance(between, Waiting)
+    assert between.delay == pods.SETTLED_SECONDS - 4
+    assert isinstance(pods.outcome(found, [], started + timedelta(seconds=pods.SETTLED_SECONDS)), Done)
 
 
 def test_long_texts_of_the_kubelet_are_cut() -> None:
     found = pod(containerStatuses=[container("agent", waiting("ErrImagePull", "x" * 10_000))])
-    assert len(pods.outcome(found, []).message) <= pods.DETAIL_LENGTH
+    assert len(pods.outcome(found, [], NOW).message) <= pods.DETAIL_LENGTH
 
 
 def test_the_servers_of_a_pod_are_told_by_its_containers() -> None:

@@ -135,7 +135,7 @@ class AgentReconciler:
         after.pod_name = names.pod(agent.name) if ours else None
         after.phase = pods.phase(pod) if ours and pod is not None else None
         if ours and pod is not None and conditions.POD_READY not in found:
-            found[conditions.POD_READY] = pods.outcome(pod, agent.spec.required_tools)
+            found[conditions.POD_READY] = pods.outcome(pod, agent.spec.required_tools, self._services.clock())
 
     def _conclude(
         self,

@@ -137,7 +137,7 @@ class AgentPods:
         if verdict.action == "annotate":
             annotations = {names.ANNOTATION_CONFIG_HASH: config_hash}
             self._api.annotate_pod(agent.namespace, names.pod(agent.name), pod["metadata"]["uid"], annotations)
-        return pods.outcome(pod, agent.spec.required_tools)
+        return pods.outcome(pod, agent.spec.required_tools, self._clock())
 
     def _create(
         self,

@@ -11,6 +11,7 @@ from mcp_operator.status import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from mcp_operator.cluster import Manifest
 
@@ -19,6 +20,8 @@ HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating", ""})
 STARTING = "containers are being started"
 ROOT_HINT = ". Set securityContext.runAsUser in the template: a number, and 0 only where the namespace allows root."
 """After the kubelet's text about an image that would run as root, or whose user has no number."""
+SETTLED_SECONDS = 10.0
+"""A container that has crashed counts as running again after so long: a moment between two crashes is not readiness."""
 DETAIL_LENGTH = 400
 """Characters of the kubelet's text that are quoted."""
 
@@ -85,12 +88,13 @@ def lifetime(pod: Manifest, now: str) -> float:
     return (policies.parse_time(now) - policies.parse_time(created)).total_seconds()
 
 
-def outcome(pod: Manifest, required: Sequence[str]) -> Outcome:
+def outcome(pod: Manifest, required: Sequence[str], now: datetime) -> Outcome:
     """Say whether a Pod is ready and, if not, why.
 
     Args:
         pod: The Pod.
         required: The tools for which the agent's containers wait.
+        now: For telling a container that has just been started again.
     """
     current: Status = pod.get("status") or {}
     if "deletionTimestamp" in pod["metadata"]:
@@ -98,7 +102,7 @@ def outcome(pod: Manifest, required: Sequence[str]) -> Outcome:
     if phase(pod) in {"Failed", "Succeeded"}:
         return Waiting(conditions.POD_BACK_OFF, ended(pod))
     if _condition(current, "Ready").get("status") == "True":
-        return Done(conditions.SUCCEEDED)
+        return _unsettled(pod["metadata"]["name"], current, now) or Done(conditions.SUCCEEDED)
     scheduled = _condition(current, "PodScheduled")
     if scheduled.get("status") == "False":
         return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
@@ -110,6 +114,20 @@ def ended(pod: Manifest) -> str:
     current: Status = pod.get("status") or {}
     parts = [str(current[key]) for key in ("reason", "message") if current.get(key)]
     return printable(": ".join([f"the Pod {phase(pod).lower()}", *parts]), DETAIL_LENGTH)
+
+
+def _unsettled(pod: str, current: Status, now: datetime) -> Outcome | None:
+    for container in _containers(current):
+        since = (_state(container).get("running") or {}).get("startedAt")
+        last = _last_end(container)
+        if not since or not last.get("exitCode"):
+            continue
+        left = SETTLED_SECONDS - (now - policies.parse_time(since)).total_seconds()
+        if left > 0:
+            name = container["name"]
+            text = f"{name} {_exit(last)} and was started again, see kubectl logs {pod} -c {name} --previous"
+            return Waiting(conditions.CONTAINER_CRASHING, printable(text, DETAIL_LENGTH), delay=left)
+    return None
 
 
 def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcome:
