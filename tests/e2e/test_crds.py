@@ -32,7 +32,7 @@ def api() -> Iterator[Kubectl]:
     with throwaway.namespace("crds") as kubectl:
         names_made = [definition["metadata"]["name"] for definition in definitions]
         try:
-            kubectl.apply({"apiVersion": "v1", "kind": "List", "items": definitions})
+            kubectl.apply(*definitions)
             for name in names_made:
                 kubectl.wait("crd", name, "condition=Established")
             yield kubectl
