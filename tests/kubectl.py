@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +16,22 @@ SECONDS = 60
 """For one command; waits give their own."""
 
 
+_OWN_CACHE = tempfile.TemporaryDirectory(prefix="kubectl-")
+"""What kubectl remembers of the API server, for this run alone: kinds of an earlier one may be gone."""
+atexit.register(_OWN_CACHE.cleanup)
+
+
 class KubectlError(AssertionError):
     """kubectl failed; the text is what it said."""
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl against one cluster and one namespace."""
+    """kubectl against one cluster and one namespace. ``cache`` is a folder for what it remembers of the API server."""
 
     kubeconfig: Path
     namespace: str = "default"
+    cache: str = _OWN_CACHE.name
 
     def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = SECONDS) -> str:
         """Run it and give its standard output.
@@ -31,7 +39,8 @@ class Kubectl:
         Raises:
             KubectlError: It failed or took longer than ``seconds``.
         """
-        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        place = (f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}", f"--namespace={self.namespace}")
+        command = ["kubectl", *place, *arguments]
         try:
             done = subprocess.run(
                 command, input=stdin, capture_output=True, text=True, check=False, timeout=seconds, errors="replace"

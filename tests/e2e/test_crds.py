@@ -7,6 +7,7 @@ are touched.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,12 @@ TEMPLATE: dict[str, Any] = {"spec": {"containers": [{"name": "agent", "image": "
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Kubectl]:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     definitions = [json.loads(json.dumps(crds.manifest(kind)).replace(names.GROUP, GROUP)) for kind in crds.KINDS]
-    with throwaway.namespace("crds") as kubectl:
+    # Elsewhere "mcpserver" must not be remembered as a kind of this group, which goes when these tests end.
+    cache = str(tmp_path_factory.mktemp("kubectl"))
+    with throwaway.namespace("crds") as installed:
+        kubectl = dataclasses.replace(installed, cache=cache)
         names_made = [definition["metadata"]["name"] for definition in definitions]
         try:
             kubectl.apply(*definitions)
