@@ -27,6 +27,10 @@ STDERR_LINES = 100
 PROBE_SECONDS = 30
 """For asking a base image what it is; a container starts in half a second."""
 
+EXIT_SECONDS = 5
+"""For the engine to note why a container ended, once its streams have: mostly at once."""
+_PAUSE = 0.05
+
 _FRAME = struct.Struct(">BxxxL")
 _STDERR = 2
 _PROBE_LIMIT = 4096
@@ -112,9 +116,9 @@ class Sandbox:
     def exit(self) -> tuple[int, bool]:
         """Give the exit code, and whether memory ran out; (-1, False) while it runs."""
         # The streams end a moment before the engine has noted why.
-        until = time.monotonic() + 5
+        until = time.monotonic() + EXIT_SECONDS
         while (state := self._engine.state(self._container)).get("Running") and time.monotonic() < until:
-            time.sleep(0.05)
+            time.sleep(_PAUSE)
         code = -1 if state.get("Running") else int(state.get("ExitCode", -1))
         return code, bool(state.get("OOMKilled"))
 
