@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import toolman_docs
 import yaml
 from mcp_operator import conditions, crds, names, settings
 from mcp_operator.images import reasons
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CRD_FOLDERS = ("deploy/crds", "charts/mcp-operator/files/crds")
 REFERENCE = "docs/reference.md"
+TOOLMAN = "docs/toolman.md"
 ARCHITECTURE = "ARCHITECTURE.md"
 MAP_BEGIN, MAP_END = "<!-- map: made by scripts/generate from the modules' docstrings -->", "<!-- end of map -->"
 PACKAGES = ("operator/src/mcp_operator", "toolman/src/toolman", "mcp_wrapper/src/mcp_wrapper")
@@ -75,6 +77,7 @@ def files() -> dict[Path, str]:
         for folder in CRD_FOLDERS:
             result[ROOT / folder / f"{kind.crd}.yaml"] = text
     result[ROOT / REFERENCE] = "\n".join(reference()) + "\n"
+    result[ROOT / TOOLMAN] = toolman_docs.fill((ROOT / TOOLMAN).read_text())
     before, _, rest = (ROOT / ARCHITECTURE).read_text().partition(MAP_BEGIN)
     modules = "\n".join(module_map())
     result[ROOT / ARCHITECTURE] = f"{before}{MAP_BEGIN}\n{modules}\n\n{MAP_END}{rest.partition(MAP_END)[2]}"

@@ -142,8 +142,9 @@ class Client:
         with self.http.stream("GET", "/mcp") as response:
             assert response.status_code == 200, response.read()
             lines = response.iter_lines()
-            assert next(lines).startswith(":")  # it is open now
-            yield (json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:"))
+            assert next(lines)  # it is open now
+            data = (line.removeprefix("data:").strip() for line in lines if line.startswith("data:"))
+            yield (json.loads(text) for text in data if text)
 
 
 def is_alive(pid: int) -> bool:

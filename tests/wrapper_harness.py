@@ -23,6 +23,7 @@ __all__ = [
     "BOUND",
     "INITIALIZE",
     "INITIALIZED",
+    "MODERN",
     "SOURCE",
     "Request",
     "Server",
@@ -30,6 +31,7 @@ __all__ = [
     "call",
     "free_port",
     "handshake",
+    "modern",
     "serving",
     "wrapping",
 ]
@@ -147,6 +149,17 @@ def call(identity: object, name: str = "x", **arguments: object) -> dict[str, An
     """Make a tools/call."""
     params = {"name": name, "arguments": arguments}
     return {"jsonrpc": "2.0", "id": identity, "method": "tools/call", "params": params}
+
+
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def modern(identity: object, method: str, **params: object) -> dict[str, Any]:
+    """Make a request of revision 2026-07-28."""
+    return {"jsonrpc": "2.0", "id": identity, "method": method, "params": {**params, "_meta": MODERN}}
 
 
 def free_port() -> int:

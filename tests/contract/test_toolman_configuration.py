@@ -10,13 +10,13 @@ from mcp_operator import layers, names
 from mcp_operator.manifests.config import toolman_config
 from toolman.policy import decide
 
-from toolman import config
+from toolman import config, configfile
 
 pytestmark = pytest.mark.requirement("F-06")
 
 
 def _read(config_map: dict[str, Any]) -> config.Config:
-    return config.loads(config_map["data"][names.CONFIG_FILE].encode())
+    return configfile.loads(config_map["data"][names.CONFIG_FILE].encode())
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back() -> None:
     of = agent({"name": "git", "tools": {"allow": ["git_*"]}}, "time")
     opinions = layers.layers({}, of, [server("git", tools={"deny": ["git_push"]})], [policy(deny=["*_secret"])])
     written = toolman_config(of, [running("git"), running("time")], opinions)
-    assert config.loads(config.dumps(written)) == written
+    assert configfile.loads(config.dumps(written)) == written
     assert decide(written.layers, "git", "tools", "git_push").source == "MCPServer/git"
 
 

@@ -18,8 +18,8 @@ APT_SECONDS = 900.0
 
 ENGINE = {"dockerd": "docker.io", "iptables": "iptables", "docker": "docker.io"}
 REGISTRY = {"docker-registry": "docker-registry"}
-TESTS = {"busybox": "busybox-static", "git": "git"}
-"""What tests and the demo use besides: the spawner's shell, and a git server."""
+TESTS = {"busybox": "busybox-static", "git": "git", "redis-server": "redis-server", "sshd": "openssh-server"}
+"""What tests and the demo use besides: the spawner's shell, git servers over HTTP and ssh, a store of sessions."""
 BASES = {"mmdebstrap": "mmdebstrap"}
 CLUSTER = {
     "containerd": "containerd",

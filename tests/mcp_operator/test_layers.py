@@ -33,18 +33,24 @@ def test_layers_are_policies_by_name_then_servers_then_the_agent() -> None:
     assert result[1].tools.deny == ("z",)
 
 
-def test_an_owner_who_says_nothing_adds_no_layer() -> None:
-    assert layers.layers(NAMESPACE, agent("git"), [server("git")], []) == ()
+def test_an_agent_always_has_a_layer_for_each_of_its_servers_and_a_server_only_if_it_says_something() -> None:
+    result = layers.layers(NAMESPACE, agent("git", "time"), [server("git"), server("time")], [])
+    assert [(layer.source, layer.servers) for layer in result] == [
+        ("MCPAgent/dev", ("git",)),
+        ("MCPAgent/dev", ("time",)),
+    ]
+    assert decide(result, "git", "tools", "anything").allowed
 
 
 def test_an_empty_allow_list_is_an_opinion() -> None:
-    (layer,) = layers.layers(NAMESPACE, agent("git"), [server("git", tools={"allow": []})], [])
-    assert layer.tools.allow == ()
-    assert not decide((layer,), "git", "tools", "anything").allowed
+    result = layers.layers(NAMESPACE, agent("git"), [server("git", tools={"allow": []})], [])
+    assert result[0].tools.allow == ()
+    assert not decide(result, "git", "tools", "anything").allowed
 
 
 def test_servers_that_the_agent_does_not_use_say_nothing() -> None:
-    assert layers.layers(NAMESPACE, agent("git"), [server("other", tools={"deny": ["*"]})], []) == ()
+    result = layers.layers(NAMESPACE, agent("git"), [server("other", tools={"deny": ["*"]})], [])
+    assert [layer.source for layer in result] == ["MCPAgent/dev"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_servers_that_the_agent_does_not_use_say_nothing() -> None:
 def test_a_policy_caps_what_matches_all_of_its_target(target: dict[str, object], capped: bool) -> None:  # noqa: FBT001 - a table
     ceiling, bot = policy(deny=["*"], target=target), agent("git", labels={"kind": "bot"})
     assert layers.caps(ceiling, NAMESPACE, bot) is capped
-    assert bool(layers.layers(NAMESPACE, bot, [], [ceiling])) is capped
+    assert (len(layers.layers(NAMESPACE, bot, [], [ceiling])) == 2) is capped
 
 
 def test_owners_can_only_narrow_what_the_policies_leave() -> None:

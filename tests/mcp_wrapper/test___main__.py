@@ -31,10 +31,24 @@ def test_no_module_but_the_standard_librarys_is_imported() -> None:
         f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r})\n"
         "import mcp_wrapper.run, mcp_wrapper.installer, mcp_wrapper.settings\n"
         "own = {name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)\n"
-        "heavy = {'asyncio', 'ssl', 'email', 'http', 'urllib', 'logging', 'argparse', 'typing', 'pathlib'}\n"
-        "print(sorted(own - {'__main__'}), sorted(heavy & set(sys.modules)))"
+        "print(sorted(own - {'__main__'}))"
     )
-    assert run("-c", program).stdout == "['mcp_wrapper'] []\n"
+    assert run("-c", program).stdout == "['mcp_wrapper']\n"
+
+
+HEAVY = (
+    "asyncio collections email enum functools http json logging pathlib re selectors signal socket ssl typing urllib"
+)
+
+
+@pytest.mark.requirement("W-09")
+def test_the_bridge_starts_without_what_costs_time_and_memory() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r})\n"
+        "import mcp_wrapper.__main__, mcp_wrapper.run\n"
+        f"print(sorted(set({HEAVY.split()!r}) & set(sys.modules)))"
+    )
+    assert run("-c", program).stdout == "[]\n"
 
 
 @pytest.mark.requirement("F-01")
@@ -52,11 +66,15 @@ def test_no_module_hides_one_of_the_standard_librarys() -> None:
     assert names & sys.stdlib_module_names == set()
 
 
+@pytest.mark.requirement("W-05")
 @pytest.mark.parametrize(
     ("words", "environment"),
     [
         (["--nonsense"], {}),
-        (["--url", "https://toolman.example.com/mcp"], {}),
+        (["--url", "https://toolman.example.com/mcp"], {"SSL_CERT_FILE": "/nowhere/authorities.pem"}),
+        (["--url", "https://toolman.example.com/mcp"], {"SSL_CERT_FILE": str(SOURCE / "__init__.py")}),
+        ([], {"MCP_TOOLMAN_UID": "toolman"}),
+        (["--url", "http://toolman.example.com/mcp"], {"MCP_TOOLMAN_UID": "1000"}),
         ([], {"MCP_WRAPPER_TIMEOUT": "soon"}),
         ([], {"MCP_TOOLMAN_SERVER_URL": "http://"}),
         (["install"], {}),

@@ -19,26 +19,6 @@ def ordinary(request: Request) -> None:
         request.result({})
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"jsonrpc": "2.0", "id": "server-discover-probe-1", "method": "server/discover", "params": {}},
-        {
-            "jsonrpc": "2.0",
-            "id": "server-discover-probe-1",
-            "method": "tools/list",
-            "params": {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}},
-        },
-    ],
-)
-def test_a_modern_request_is_refused_so_that_clients_fall_back_to_the_handshake(message: object) -> None:
-    with serving(ordinary) as server, wrapping("--url", server.url) as wrapper:
-        answer = wrapper.ask(message)
-        assert (answer["id"], answer["error"]["code"]) == ("server-discover-probe-1", -32601)
-        assert "result" in wrapper.open_session()
-        assert server.asked()[0] == "initialize"
-
-
 def test_an_id_that_is_still_in_use_is_refused() -> None:
     def reply(request: Request) -> None:
         handshake(request)
@@ -62,7 +42,7 @@ async def test_the_official_client_works_through_it() -> None:
             assert result.content[0].model_dump()["text"] == "hello"
 
 
-@pytest.mark.requirement("F-06")
+@pytest.mark.requirement("W-03")
 async def test_the_official_client_that_probes_for_the_newest_revision_falls_back() -> None:
     with serving(ordinary) as server:
         parameters = StdioServerParameters(command=sys.executable, args=["-I", "-S", str(SOURCE), "--url", server.url])

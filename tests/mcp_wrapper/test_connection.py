@@ -14,6 +14,7 @@ class OnIPv6(Server):
         return socket.create_server(("::1", port), family=socket.AF_INET6)
 
 
+@pytest.mark.requirement("W-05")
 def test_localhost_is_found_at_the_other_address_when_the_first_refuses() -> None:
     try:
         server = OnIPv6(ordinary)

@@ -47,9 +47,13 @@ def test_what_is_not_a_plain_http_url_is_refused(url: str) -> None:
         Endpoint(url)
 
 
-def test_https_is_refused_with_a_sentence_that_says_so() -> None:
-    with pytest.raises(EndpointError, match="https is not supported yet"):
-        Endpoint("https://host/mcp")
+@pytest.mark.parametrize(
+    ("url", "port", "secure"),
+    [("https://host/mcp", 443, True), ("HTTPS://host:1/", 1, True), ("http://host", 80, False)],
+)
+def test_https_has_a_port_of_its_own(url: str, port: int, secure: bool) -> None:  # noqa: FBT001 - a table's column
+    endpoint = Endpoint(url)
+    assert (endpoint.port, endpoint.is_secure) == (port, secure)
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:

@@ -8,6 +8,7 @@ from mcp_wrapper import jsonrpc
 LIST = {"jsonrpc": "2.0", "id": "l", "method": "tools/list"}
 
 
+@pytest.mark.requirement("W-01")
 @pytest.mark.parametrize("identity", [1, "1", 2**70, '\u00fc \U0001f600 "q"'])
 def test_an_answer_has_the_id_that_was_asked_with_type_and_all(identity: object) -> None:
     def reply(request: Request) -> None:
@@ -34,6 +35,7 @@ def test_bytes_travel_as_they_are_in_both_directions() -> None:
         assert server.wait_for("x/y").body == asked
 
 
+@pytest.mark.requirement("W-01")
 def test_a_slow_call_delays_nobody_and_answers_come_in_any_order() -> None:
     slow: list[Request] = []
 
@@ -54,6 +56,7 @@ def test_a_slow_call_delays_nobody_and_answers_come_in_any_order() -> None:
         assert wrapper.hear()["id"] == "slow"
 
 
+@pytest.mark.requirement("W-02")
 def test_progress_and_requests_on_a_calls_stream_reach_the_agent_before_the_answer() -> None:
     def reply(request: Request) -> None:
         if handshake(request):
@@ -75,22 +78,7 @@ def test_progress_and_requests_on_a_calls_stream_reach_the_agent_before_the_answ
         assert server.wait_for("answer").message["result"] == {"action": "accept"}
 
 
-def test_a_stream_that_ends_early_is_resumed_after_the_last_event() -> None:
-    def reply(request: Request) -> None:
-        if request.header("Last-Event-ID") == "e1":
-            request.open_stream()
-            request.event({"jsonrpc": "2.0", "id": 1, "result": {"resumed": True}})
-            request.end_stream()
-        elif not handshake(request):
-            request.open_stream()
-            request.chunk(b"id: e1\nretry: 10\ndata:\n\n")
-            request.end_stream()
-
-    with serving(reply) as server, wrapping("--url", server.url) as wrapper:
-        wrapper.open_session()
-        assert wrapper.ask(call(1))["result"] == {"resumed": True}
-
-
+@pytest.mark.requirement("W-04")
 @pytest.mark.parametrize("drop", [True, False])
 def test_a_call_that_may_have_run_is_not_run_twice_but_answered_with_an_error(drop: bool) -> None:  # noqa: FBT001 - a table
     def reply(request: Request) -> None:
@@ -167,6 +155,7 @@ def test_an_answer_that_is_none_becomes_an_error_that_says_what_came(
         assert said in answer["error"]["message"]
 
 
+@pytest.mark.requirement("W-05")
 def test_silence_ends_a_call_with_an_error_and_the_server_hears_of_it() -> None:
     def reply(request: Request) -> None:
         handshake(request)

@@ -1,8 +1,10 @@
+import pytest
 from wrapper_harness import Request, handshake, serving, wrapping
 
 CHANGED = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
 
 
+@pytest.mark.requirement("W-02")
 def test_what_the_server_says_unasked_reaches_the_agent() -> None:
     def reply(request: Request) -> None:
         if request.verb == "GET":
@@ -20,6 +22,7 @@ def test_what_the_server_says_unasked_reaches_the_agent() -> None:
         assert server.asked()[:2] == ["initialize", "notifications/initialized"]
 
 
+@pytest.mark.requirement("W-02")
 def test_a_stream_that_breaks_is_taken_up_again_after_the_last_event() -> None:
     def reply(request: Request) -> None:
         if request.verb != "GET":

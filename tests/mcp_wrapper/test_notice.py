@@ -1,8 +1,10 @@
+import pytest
 from wrapper_harness import Request, handshake, serving, wrapping
 
 NEWS = {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}
 
 
+@pytest.mark.requirement("W-01")
 def test_a_notification_gets_no_answer_even_if_it_is_refused() -> None:
     def reply(request: Request) -> None:
         if request.method == NEWS["method"]:
@@ -37,6 +39,7 @@ def test_a_notification_is_said_again_in_a_new_session_and_an_old_answer_is_not(
         assert server.asked().count("answer") == 1
 
 
+@pytest.mark.requirement("W-02")
 def test_the_session_is_closed_at_the_server_when_the_agent_leaves() -> None:
     with serving(handshake) as server, wrapping("--url", server.url) as wrapper:
         wrapper.open_session()

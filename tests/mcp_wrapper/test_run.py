@@ -12,6 +12,7 @@ def silent(request: Request) -> None:
     handshake(request)
 
 
+@pytest.mark.requirement("W-06")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order_with_calls_in_flight_answered(number: signal.Signals) -> None:
     with serving(silent) as server, wrapping("--url", server.url) as wrapper:
@@ -25,6 +26,7 @@ def test_a_signal_ends_it_in_order_with_calls_in_flight_answered(number: signal.
         assert wrapper.log == ""
 
 
+@pytest.mark.requirement("W-06")
 def test_a_closed_stdout_ends_it_even_while_nothing_is_to_be_said() -> None:
     with serving(silent) as server:
         reader, writer = os.pipe()
@@ -58,7 +60,7 @@ def test_a_server_that_says_nothing_to_the_farewell_delays_nobody() -> None:
         server.wait_for("DELETE")
 
 
-@pytest.mark.requirement("F-01")
+@pytest.mark.requirement("W-06", "F-01")
 def test_calls_in_flight_may_finish_when_stdin_ends() -> None:
     held: list[Request] = []
 
@@ -77,6 +79,7 @@ def test_calls_in_flight_may_finish_when_stdin_ends() -> None:
         assert server.asked()[-1] == "DELETE"
 
 
+@pytest.mark.requirement("W-06")
 def test_a_call_that_never_ends_is_answered_with_an_error_when_stdin_ended() -> None:
     with serving(silent) as server, wrapping("--url", server.url) as wrapper:
         wrapper.open_session()
@@ -95,6 +98,7 @@ def test_input_and_output_may_be_files(tmp_path: Path) -> None:
     assert '"id": 5' in answered.read_text()
 
 
+@pytest.mark.requirement("W-05")
 def test_a_token_is_sent_and_a_missing_one_is_said_in_the_log(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("secret\n")
@@ -115,3 +119,12 @@ def test_debugging_tells_of_messages_without_their_contents() -> None:
         wrapper.end()
         assert "request initialize 0" in wrapper.log
         assert "clientInfo" not in wrapper.log
+
+
+@pytest.mark.requirement("W-06")
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_process_without_stdin_or_stdout_says_so(closed: str) -> None:
+    command = ["/bin/sh", "-c", f'exec "$0" -I -S "$1" {closed}', sys.executable, str(SOURCE)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=BOUND, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b"must be open" in done.stderr

@@ -12,6 +12,7 @@ def ordinary(request: Request) -> None:
         request.result({"n": request.message["id"]})
 
 
+@pytest.mark.requirement("W-02")
 def test_requests_carry_the_session_and_the_negotiated_version_and_initialize_neither() -> None:
     with serving(ordinary) as server, wrapping("--url", server.url) as wrapper:
         wrapper.open_session()
@@ -49,6 +50,7 @@ class Restarted:
             request.result({"session": self.now})
 
 
+@pytest.mark.requirement("W-04")
 def test_a_forgotten_session_is_begun_again_and_the_call_goes_on() -> None:
     reply = Restarted()
     with serving(reply) as server, wrapping("--url", server.url) as wrapper:
@@ -75,6 +77,7 @@ def test_many_calls_that_find_the_session_gone_begin_one_new_one() -> None:
         assert server.asked().count("initialize") == 2
 
 
+@pytest.mark.requirement("W-04")
 def test_a_server_that_forgets_every_session_is_not_asked_for_ever() -> None:
     def reply(request: Request) -> None:
         if request.method == "tools/call":
@@ -92,6 +95,7 @@ def test_a_server_that_forgets_every_session_is_not_asked_for_ever() -> None:
         assert server.asked().count("initialize") < 5
 
 
+@pytest.mark.requirement("W-04")
 def test_a_restarted_toolman_is_not_noticed() -> None:
     port = free_port()
     reply = Restarted()
@@ -146,3 +150,20 @@ def test_a_version_that_is_no_version_never_becomes_a_header(version: object) ->
         wrapper.open_session()
         wrapper.ask(LIST)
         assert server.wait_for("tools/list").header("MCP-Protocol-Version") is None
+
+
+@pytest.mark.parametrize("identity", ["a\nX-Evil: 1", "two words", "\x01", "\u00fc"])
+def test_a_session_whose_name_is_not_visible_ascii_is_not_named(identity: str) -> None:
+    def reply(request: Request) -> None:
+        if request.method == "initialize":
+            body = b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}'
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+            request.raw(head + b"Mcp-Session-Id: %b\r\n\r\n%b" % (identity.encode(), body))
+        else:
+            ordinary(request)
+
+    with serving(reply) as server, wrapping("--url", server.url) as wrapper:
+        wrapper.open_session()
+        wrapper.ask(LIST)
+        asked = server.wait_for("tools/list")
+        assert (asked.header("Mcp-Session-Id"), asked.header("X-Evil")) == (None, None)

@@ -3,27 +3,33 @@ import pytest
 from mcp_wrapper import environment, settings
 
 
+@pytest.mark.requirement("W-05")
 def test_without_anything_the_defaults_hold() -> None:
     chosen = settings.read([], {})
     assert chosen.endpoint.url == "http://localhost:3000/mcp"
     assert (chosen.timeout, chosen.connect_timeout, chosen.debug, chosen.token_file) == (0, 30, False, "")
+    assert (chosen.uid, chosen.certificates) == (None, "")
 
 
 def test_variables_are_read() -> None:
     chosen = settings.read(
         [],
         {
-            environment.URL_VARIABLE: "http://h:1/x",
+            environment.URL_VARIABLE: "http://[::1]:1/x",
             environment.TIMEOUT_VARIABLE: "1.5",
             environment.CONNECT_TIMEOUT_VARIABLE: "0",
             environment.DEBUG_VARIABLE: "True",
             environment.TOKEN_FILE_VARIABLE: "/t",
+            environment.UID_VARIABLE: "0",
+            environment.CERTIFICATES_VARIABLE: "/c",
         },
     )
-    assert chosen.endpoint.url == "http://h:1/x"
+    assert chosen.endpoint.url == "http://[::1]:1/x"
     assert (chosen.timeout, chosen.connect_timeout, chosen.debug, chosen.token_file) == (1.5, 0, True, "/t")
+    assert (chosen.uid, chosen.certificates) == (0, "/c")
 
 
+@pytest.mark.requirement("W-05")
 @pytest.mark.parametrize("words", [["--url", "http://f/", "--timeout", "2"], ["--timeout=2", "--url=http://f/"]])
 def test_flags_win_over_variables(words: list[str]) -> None:
     environ = {environment.URL_VARIABLE: "http://v/", environment.TIMEOUT_VARIABLE: "1"}
@@ -51,6 +57,9 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ([], {environment.TIMEOUT_VARIABLE: "x"}, environment.TIMEOUT_VARIABLE),
         ([], {environment.CONNECT_TIMEOUT_VARIABLE: "-2"}, environment.CONNECT_TIMEOUT_VARIABLE),
         ([], {environment.DEBUG_VARIABLE: "maybe"}, environment.DEBUG_VARIABLE),
+        ([], {environment.UID_VARIABLE: "-1"}, environment.UID_VARIABLE),
+        ([], {environment.UID_VARIABLE: "4294967295"}, environment.UID_VARIABLE),
+        (["--url", "http://toolman/"], {environment.UID_VARIABLE: "1"}, environment.UID_VARIABLE),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(words: list[str], environ: dict[str, str], named: str) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolman import jsonrpc
 
@@ -128,12 +131,91 @@ def test_params_come_on_one_line() -> None:
     assert json.loads(message.params) == {"a": "\n"}
 
 
-def test_a_call_has_a_name() -> None:
-    name, found = jsonrpc.parse_call(b'{"name":"t","arguments":{"name":"x","name":"y"},"x":1}')
-    assert (name, list(found)) == ("t", ["name", "arguments", "x"])
-    for params in (None, b"{}", b'{"name":1}'):
+def test_a_response_says_what_it_says_on_one_line() -> None:
+    good = jsonrpc.parse(b'{"jsonrpc":"2.0","id":1,"result":{"a":\n1}}')
+    assert good.outcome == (jsonrpc.RESULT, b'{"a": 1}')
+    bad = jsonrpc.parse(b'{"jsonrpc":"2.0","id":1,"error":{"code":1e0}}')
+    assert bad.outcome == (jsonrpc.ERROR, b'{"code":1e0}')
+    assert jsonrpc.parse(b'{"jsonrpc":"2.0","id":1,"method":"m"}').outcome is None
+
+
+def test_a_member_that_must_be_a_text_is_one() -> None:
+    assert jsonrpc.text({"a": b'"\\u00e9"'}, "a") == "\u00e9"
+    for found in ({}, {"a": b"1"}, {"a": b'"\\ud83d"'}):
+        with pytest.raises(jsonrpc.Malformed, match='"a" must be a string'):
+            jsonrpc.text(found, "a")
+
+
+@pytest.mark.requirement("T-10")
+def test_a_batch_is_taken_apart_message_by_message() -> None:
+    assert jsonrpc.split_batch(b' [ {"a":[1,"]"]} , "\\ud83d" ,2]') == [b'{"a":[1,"]"]}', b'"\\ud83d"', b"2"]
+    assert jsonrpc.split_batch(b'{"a":1}') is None
+    for broken in (b"[]", b"[1", b"[1]x", b"[" * 100_000, b"[\xff]", b'["\\ud83d"', b'["\\ud83d",' + b"[" * 100_000):
         with pytest.raises(jsonrpc.Malformed):
-            jsonrpc.parse_call(params)
+            jsonrpc.split_batch(broken)
+
+
+def test_an_error_has_a_code_if_it_has_one() -> None:
+    assert jsonrpc.error_code(b'{"code":-32002,"data":[]}') == -32002
+    assert [jsonrpc.error_code(raw) for raw in (b"{}", b"[]", b'{"code":"x"}', b"[" * 100_000)] == [None] * 4
+
+
+def test_an_error_may_say_more() -> None:
+    assert jsonrpc.error(-1, "no", {"a": 1}) == (jsonrpc.ERROR, b'{"code":-1,"message":"no","data":{"a":1}}')
+
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+@pytest.mark.requirement("T-05")
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_what_is_split_and_joined_is_the_same_to_the_byte(value: dict[str, object]) -> None:
+    keys = {key: jsonrpc.encode(key).decode() for key in value}  # escapes of keys alone are not kept
+    text = "{" + ",".join(f"{keys[key]}:{compact(item)}" for key, item in value.items()) + "}"
+    found = jsonrpc.members(text.encode(), frozenset())
+    assert list(found) == list(value)
+    assert jsonrpc.dump(found) == text.encode()
+
+
+@pytest.mark.requirement("T-05")
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5), st.data())
+def test_a_key_that_comes_twice_is_always_refused(value: dict[str, object], data: st.DataObject) -> None:
+    pairs = [*value.items(), (data.draw(st.sampled_from(list(value))), data.draw(VALUES))]
+    blank = data.draw(st.sampled_from(["", " ", "\n\t"]))
+    text = "{" + f"{blank},{blank}".join(f"{compact(key)}{blank}:{compact(item)}" for key, item in pairs) + "}"
+    with pytest.raises(jsonrpc.Malformed, match="twice"):
+        jsonrpc.members(text.encode(), frozenset())
+
+
+@pytest.mark.requirement("T-05")
+@given(st.sampled_from(sorted(jsonrpc.PARAMS_KEYS)), st.data())
+def test_every_variant_of_a_deciding_key_is_refused(key: str, data: st.DataObject) -> None:
+    cases = data.draw(st.lists(st.booleans(), min_size=len(key), max_size=len(key)))
+    spelt = "".join(each.swapcase() if swap else each for each, swap in zip(key, cases, strict=True))
+    variant = spelt + data.draw(st.sampled_from(["", "\0", "\0x"]))
+    text = compact({"name": "a"} | {variant: 1} if key != "name" else {variant: 1})
+    if variant == key:
+        jsonrpc.members(text.encode(), jsonrpc.PARAMS_KEYS)
+    else:
+        with pytest.raises(jsonrpc.Malformed, match="taken for another"):
+            jsonrpc.members(text.encode(), jsonrpc.PARAMS_KEYS)
+
+
+@pytest.mark.requirement("T-32")
+@given(st.binary(max_size=60) | st.text('[]{}",:\\u dDeE89+-.10 nutrlfasé', max_size=60).map(str.encode))
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
+    for read in (jsonrpc.parse, jsonrpc.split_batch, lambda raw: jsonrpc.members(raw, jsonrpc.PARAMS_KEYS)):
+        with contextlib.suppress(jsonrpc.Malformed):
+            read(data)
 
 
 def test_lone_surrogates_are_replaced_and_pairs_are_kept() -> None:

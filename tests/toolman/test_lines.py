@@ -1,12 +1,46 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import pytest
-from toolman.upstreams import lines
+from hypothesis import given
+from hypothesis import strategies as st
+from toolman.upstreams import complaints, lines
 
-pytestmark = pytest.mark.requirement("F-07")
+pytestmark = pytest.mark.requirement("T-20", "T-05")
+
+LIMIT = 20
+STREAM = st.lists(st.sampled_from([b"a", b"\n", b"\r", "\u2028".encode(), b"x" * 7, b"\0", b"\xff"]), max_size=60)
+
+
+def split(data: bytes, cuts: list[int], limit: int) -> tuple[list[bytes], bool]:
+    """Feed the data in pieces; give the lines and whether one was too long."""
+    edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    splitter = lines.LineSplitter(limit)
+    found: list[bytes] = []
+    for start, end in itertools.pairwise(edges):
+        try:
+            found += splitter.feed(data[start:end])
+        except lines.LineTooLong:
+            return found, True
+    return found, False
+
+
+@given(STREAM, st.lists(st.integers(min_value=0, max_value=300)))
+def test_any_split_of_a_stream_gives_the_same_lines(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(parts)
+    assert split(data, cuts, 10_000) == (data.split(b"\n")[:-1], False)
+
+
+@given(STREAM, st.lists(st.integers(min_value=0, max_value=300)))
+def test_a_line_over_the_limit_is_refused_however_it_arrives(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(parts)
+    expected = data.split(b"\n")
+    found, is_refused = split(data, cuts, LIMIT)
+    assert is_refused == any(len(line) > LIMIT for line in expected)
+    assert found == expected[: len(found)]
 
 
 def test_only_a_line_feed_ends_a_line() -> None:
@@ -16,15 +50,7 @@ def test_only_a_line_feed_ends_a_line() -> None:
     assert splitter.feed(b"\n") == [b"e"]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_it_does_not_matter_how_the_bytes_arrive(size: int) -> None:
-    data = b"".join(b"%d" % n * (n % 5) + b"\n" for n in range(100)) + b"rest"
-    splitter = lines.LineSplitter()
-    found = [line for start in range(0, len(data), size) for line in splitter.feed(data[start : start + size])]
-    assert found == data.split(b"\n")[:-1]
-
-
-def test_a_line_over_the_limit_is_refused_and_forgotten() -> None:
+def test_a_line_over_the_limit_is_forgotten() -> None:
     splitter = lines.LineSplitter(10)
     splitter.feed(b"12345")
     with pytest.raises(lines.LineTooLong):
@@ -78,3 +104,28 @@ async def test_writing_to_nobody_closes_quietly() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not writer.write(b"x")
+
+
+async def test_the_end_of_stderr_is_kept_readable_and_short() -> None:
+    found = complaints.Complaints("git")
+    assert found.end == ""
+    for number in range(200):
+        found.feed(b"line %d\r\n" % number)
+    found.feed(b"x" * 100_000)
+    found.feed(b"\x1b[31mred\xe9\nunfinished")
+    heading, *rest = found.end.split("\n")
+    assert heading == "end of its stderr:"
+    assert len(rest) == complaints.KEPT
+    assert rest[-3:] == ["line 199", "(a very long line)", "\\x1b[31mred\\xe9"]
+
+
+async def test_a_flood_of_stderr_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    found = complaints.Complaints("git")
+    for _ in range(1000):
+        found.feed((b"x" * 1000 + b"\n") * 10)
+    assert len(caplog.text) < 2 * complaints.PER_SECOND
+    found._second = 0.0
+    found.feed(b"more\n")
+    assert "lines are left out" in caplog.text
+    assert "stderr: more" in caplog.text

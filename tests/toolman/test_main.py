@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from toolman_harness import Starter
 
-pytestmark = pytest.mark.requirement("F-07")
+pytestmark = [pytest.mark.requirement("F-07"), pytest.mark.requirement("T-34")]
 
 
 def toolman(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,9 +36,15 @@ def test_it_says_its_version() -> None:
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["serve"], "--config"),
         (["serve", "--config", "/no/such/file"], "/no/such/file: No such file or directory"),
-        (["run"], "COMMAND"),
+        (["run"], "give either --url, or a command behind --"),
+        (["run", "--url", "http://127.0.0.1:1/mcp", "--", "x"], "give either --url, or a command behind --"),
+        (["run", "--url", "nonsense"], "servers[0].upstream.url must be http"),
+        (["run", "--url", "http://x/mcp", "--header-file", "Authorization"], "is not NAME=FILE"),
+        (["probe"], "give either --url, or a command behind --"),
+        (["probe", "--timeout", "-1", "--", "true"], "is not a number of seconds"),
+        (["suggest", "--audit", "/no/such/file"], "/no/such/file: No such file or directory"),
         (["run", "--port", "0", "--", "x"], "'0' is not a port"),
-        (["run", "--name", "Not OK", "--", "x"], "$.servers[0].name"),
+        (["run", "--name", "Not OK", "--", "true"], "$.servers[0].name"),
         (["run", "--", "no-such-program"], "no-such-program: no such program"),
         (["await", "--config", "/no/such/file"], "No such file"),
         (["check", "--config", "/no/such/file"], "No such file"),
@@ -129,12 +135,13 @@ def test_a_configuration_can_be_checked_without_serving(tmp_path: Path) -> None:
     done = toolman("check", "--config", str(path))
     assert done.returncode == 1
     lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == ["SERVER", "TOOL", "NAME", "VISIBLE", "REASON", "LAYER", "WOULD", "DENY"]
     assert lines[1] == ["git", "b", "git__b", "yes", "Allowed"]
     assert lines[2] == ["git", "a", "git__a", "no", "Denied", "ToolPolicy/base"]
     assert "\x1b" not in done.stdout
     assert done.stdout.splitlines()[-1] == "server 'far': not started: it runs in a Pod"
     report = json.loads(toolman("check", "--config", str(path), "--output", "json").stdout)
-    assert report["tools"][1]["reason"] == "Denied"
+    assert report["entries"][1]["reason"] == "Denied"
     assert set(report["problems"]) == {"far"}
 
 
@@ -145,6 +152,47 @@ def test_checking_says_why_a_server_does_not_start(tmp_path: Path) -> None:
     done = toolman("check", "--config", str(path))
     assert done.returncode == 1
     assert "server 'git': it stopped (exit code 1) while starting" in done.stdout
+
+
+def test_a_server_can_be_probed(tmp_path: Path) -> None:
+    done = toolman("probe", "--", *SCRIPTED)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    found = json.loads(done.stdout)
+    assert found["protocol"] == {"era": "legacy", "version": "2025-11-25", "transport": "process"}
+    assert found["tools"][0].keys() == {"name", "hash", "tokens"}
+    assert found["tools"][0]["hash"].startswith("sha256:")
+    pinned = {"manifest": [{"name": tool["name"], "hash": tool["hash"]} for tool in found["tools"]]}
+    server = {"name": "x", "upstream": {"kind": "process", "command": SCRIPTED}} | pinned
+    path = tmp_path / "toolman.json"
+    path.write_text(json.dumps({"servers": [server], "layers": [{"source": "all"}]}))
+    report = json.loads(toolman("check", "--config", str(path), "--output", "json").stdout)
+    assert [entry["allowed"] for entry in report["entries"]] == [True] * len(found["tools"])
+
+
+@pytest.mark.parametrize("command", [["false"], ["sleep", "60"]])
+def test_probing_what_is_no_server_says_so(command: list[str]) -> None:
+    done = toolman("probe", "--timeout", "1", "--", *command)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("toolman: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_running_toolman_can_be_reached_as_a_server_by_its_url(starter: Starter) -> None:
+    _, client = starter.run()
+    done = toolman("probe", "--url", f"{client.http.base_url}/mcp".replace("//mcp", "/mcp"))
+    assert json.loads(done.stdout)["protocol"] == {"era": "modern", "version": "2026-07-28", "transport": "http"}
+
+
+@pytest.mark.requirement("T-15")
+def test_an_allow_list_is_suggested_from_the_audit_log_and_never_used_tools_are_named(starter: Starter) -> None:
+    server = {"name": "git", "upstream": {"kind": "process", "command": SCRIPTED, "env": {"SERVER_TOOLS": "echo,more"}}}
+    running, client, path = starter.serve({"servers": [server], "layers": [{"source": "all"}]})
+    client.initialize().call("git__echo")
+    assert running.end() == 0
+    done = toolman("suggest", "--audit", str(running.audit_file), "--config", str(path))
+    assert done.returncode == 0
+    assert "- echo # 1 calls" in done.stdout
+    assert "# never called: more" in done.stdout
 
 
 def test_awaiting_ends_when_all_required_tools_are_visible(starter: Starter) -> None:
@@ -159,7 +207,7 @@ def test_awaiting_ends_when_all_required_tools_are_visible(starter: Starter) -> 
     missing = "waiting for tools that are not there yet or not allowed: git/state\n"
     until(lambda: missing in waiting.audit_file.read_text())
     assert waiting.process.poll() is None
-    path.write_text(json.dumps(config | {"layers": []}))
+    path.write_text(json.dumps(config | {"layers": [{"source": "x"}]}))
     assert waiting.process.wait(20) == 0
     assert waiting.audit_file.read_text().endswith("tools are visible\n")
 

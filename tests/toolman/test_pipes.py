@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import secrets
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from toolman.upstreams.kinds import Connectors
 from toolman_harness import SCRIPTED, free_port, until
+from upstream_harness import eventually, supervised, tool_call
 
 import toolman
+from toolman import config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from toolman_harness import Client, Starter, Toolman
+    from upstream_harness import Upstream
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
 SPAWNER = Path(toolman.__file__).parent / "upstreams" / "spawner.sh"
 
 pytestmark = [
-    pytest.mark.requirement("F-06", "F-07"),
+    pytest.mark.requirement("T-21"),
     pytest.mark.skipif(os.geteuid() != 0 or not Path(BUSYBOX).exists(), reason="namespaces need root, and busybox"),
 ]
 
@@ -96,11 +101,21 @@ def container(tmp_path: Path) -> Iterator[Container]:
         found.process.wait(20)
 
 
-def serve(starter: Starter, container: Container, **timeouts: float) -> tuple[Toolman, Client]:
+def server(container: Container, **settings: float) -> config.Server:
+    upstream = config.Pipes(directory=str(container.pipes))
+    return config.Server(name="git", upstream=upstream, timeouts=config.Timeouts(**settings))
+
+
+@contextlib.asynccontextmanager
+async def joined(container: Container) -> AsyncIterator[Upstream]:
+    async with supervised(server(container)) as upstream:
+        yield upstream
+
+
+def serve(starter: Starter, container: Container, **listen: int) -> tuple[Toolman, Client, Path]:
     upstream = {"kind": "pipes", "directory": str(container.pipes)}
-    server = {"name": "git", "upstream": upstream, "timeouts": timeouts}
-    running, client, _ = starter.serve({"naming": "plain", "servers": [server]})
-    return running, client
+    servers = [{"name": "git", "upstream": upstream}]
+    return starter.serve({"naming": "plain", "listen": listen, "servers": servers, "layers": [{"source": "all"}]})
 
 
 def folders(container: Container) -> list[str]:
@@ -108,24 +123,25 @@ def folders(container: Container) -> list[str]:
 
 
 @pytest.mark.parametrize("first", ["container", "toolman"])
-def test_either_side_may_come_first(starter: Starter, container: Container, first: str) -> None:
+async def test_either_side_may_come_first(container: Container, first: str) -> None:
     if first == "container":
         container.start()
-        _, client = serve(starter, container)
-    else:
-        _, client = serve(starter, container)
-        container.start()
-    assert client.call("echo")
-    assert len(folders(container)) == 1
+    async with joined(container) as upstream:
+        if first == "toolman":
+            await eventually((container.pipes / "control").exists)
+            container.start()
+        assert "result" in await upstream.call("echo")
+        assert len(folders(container)) == 1
 
 
-def test_the_server_gets_the_images_folder_and_environment_and_nothing_of_the_spawners(
-    starter: Starter, container: Container
+async def test_the_server_gets_the_images_folder_and_environment_and_nothing_of_the_spawners(
+    container: Container,
 ) -> None:
     container.command = [*SCRIPTED, "one", "two  three", "*"]
     container.start()
-    _, client = serve(starter, container)
-    state = client.ask("state")
+    async with joined(container) as upstream:
+        state = await upstream.ask("state")
+        assert state["environment"]["TOOLMAN_SERVER_PROCESS"] in folders(container), "which it knows anyway"
     assert state["directory"] == "/usr"
     assert state["environment"]["FROM_IMAGE"] == "yes"
     assert state["arguments"] == ["one", "two  three", "*"]
@@ -135,37 +151,89 @@ def test_the_server_gets_the_images_folder_and_environment_and_nothing_of_the_sp
     assert "scripted server is here" in container.log.read_text()
 
 
-def test_a_program_is_found_in_the_images_path(starter: Starter, container: Container) -> None:
+async def test_a_program_is_found_in_the_images_path(container: Container) -> None:
     container.command = [Path(sys.executable).name, SCRIPTED[1]]
     container.start()
-    _, client = serve(starter, container)
-    assert client.call("echo")
+    async with joined(container) as upstream:
+        assert "result" in await upstream.call("echo")
 
 
-def test_a_killed_server_is_reported_and_started_again(starter: Starter, container: Container) -> None:
+async def test_a_killed_server_is_reported_and_started_again(container: Container) -> None:
     container.start()
-    running, client = serve(starter, container)
-    error = client.request("tools/call", {"name": "die"})["error"]
-    assert "server 'git' stopped (exit code 137) before answering" in error["message"]
-    assert client.call("echo")
-    assert len(folders(container)) == 1, running.log
+    async with joined(container) as upstream:
+        error = (await upstream.call("die"))["error"]
+        assert "server 'git' stopped (exit code 137) before answering" in error["message"]
+        assert "result" in await upstream.call("echo")
+        assert len(folders(container)) == 1
 
 
-def test_a_killed_container_is_noticed_when_it_comes_back(starter: Starter, container: Container) -> None:
+async def test_a_killed_container_is_noticed_when_it_comes_back(container: Container) -> None:
     container.start()
-    running, client = serve(starter, container)
-    client.tools()
-    answers: list[dict[str, Any]] = []
-    body = {"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": {"name": "wait"}}
-    thread = threading.Thread(target=lambda: answers.append(client.post(body).json()))
-    thread.start()
-    until(lambda: client.http.get("/").status_code == 404)
-    container.kill()
+    async with joined(container) as upstream:
+        waiting = tool_call("wait")
+        (await upstream.peer()).send(waiting)
+        await asyncio.to_thread(container.kill)
+        container.start()
+        assert "before answering" in (await waiting.answer())["error"]["message"]
+        assert "result" in await upstream.call("echo")
+
+
+async def test_several_sessions_have_a_server_each_and_one_that_ends_leaves_nothing(container: Container) -> None:
     container.start()
-    thread.join()
-    assert "before answering" in answers[0]["error"]["message"]
-    other = starter.client(client.http.base_url.port or 0).initialize()
-    assert other.call("echo"), running.log
+    connectors = Connectors()
+    one_server = server(container)
+    async with supervised(one_server, connectors(one_server)) as first:
+        pid = (await first.ask("state"))["pid"]
+        others = [supervised(one_server, connectors(one_server)) for _ in range(5)]
+        async with contextlib.AsyncExitStack() as stack:
+            upstreams = [await stack.enter_async_context(other) for other in others]
+            states = await asyncio.gather(*(upstream.ask("state") for upstream in upstreams))
+            assert len({pid, *(state["pid"] for state in states)}) == 6
+            assert len(folders(container)) == 6
+            await upstreams[0].ask("daemon", session=True)
+            await upstreams[1].ask("daemon", session=False)
+            error = (await upstreams[2].call("die"))["error"]
+            assert "exit code 137" in error["message"]
+            assert "result" in await upstreams[2].call("echo")
+        assert (await first.ask("state"))["pid"] == pid, "it is not touched"
+        assert len(folders(container)) == 1
+        await eventually(lambda: len([one for one in container.processes() if is_sleeping(one)]) == 0)
+
+
+async def test_connectors_of_one_folder_do_not_take_each_others_events(container: Container) -> None:
+    container.start()
+    async with supervised(server(container)) as one, supervised(server(container)) as two:
+        pids = {(await upstream.ask("state"))["pid"] for upstream in (one, two)}
+        assert len(pids) == 2
+        await one.call("die")
+        assert "result" in await one.call("echo")
+        assert (await two.ask("state"))["pid"] in pids
+    assert folders(container) == []
+    async with joined(container) as upstream:
+        assert "result" in await upstream.call("echo")
+
+
+async def test_after_many_sessions_nothing_of_their_servers_is_left(container: Container) -> None:
+    token = f"1000.{secrets.randbelow(10**9)}"
+    container.command = ["sh", "-c", f'setsid sh -c "sleep {token} & sleep {token}" & exec "$@"', "sh", *SCRIPTED]
+    container.start()
+    one_server = server(container)
+    limit = asyncio.Semaphore(6)
+
+    async def session() -> None:
+        async with limit, supervised(one_server) as upstream:
+            assert "result" in await upstream.call("echo")
+
+    async with joined(container) as upstream:
+        await asyncio.gather(*(session() for _ in range(30)))
+        assert "result" in await upstream.call("echo")
+        await eventually(lambda: len([one for one in container.processes() if is_sleeping(one, token)]) == 2)
+
+
+def is_sleeping(pid: int, seconds: str = "1000") -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() == f"sleep\0{seconds}\0".encode()
+    return False
 
 
 THIEF = """
@@ -184,12 +252,10 @@ def test_a_server_that_takes_toolmans_port_when_it_is_killed_loses_it_again(
     starter: Starter, container: Container
 ) -> None:
     port = free_port()
-    thief = [sys.executable, "-c", THIEF, str(port)]
+    thief = ["env", "-i", "setsid", sys.executable, "-c", THIEF, str(port)]  # else it would end with its server
     container.command = ["/bin/sh", "-c", f'{shlex.join(thief)} & exec "$@"', "sh", *SCRIPTED]
     container.start()
-    upstream = {"kind": "pipes", "directory": str(container.pipes)}
-    config = {"naming": "plain", "listen": {"port": port}, "servers": [{"name": "git", "upstream": upstream}]}
-    running, client, path = starter.serve(config)
+    running, client, path = serve(starter, container, port=port)
     assert client.call("echo")
     running.process.kill()
     running.process.wait()
@@ -208,12 +274,12 @@ def accepts(port: int) -> bool:
 
 def test_a_killed_toolman_leaves_no_server_of_its_life_behind(starter: Starter, container: Container) -> None:
     container.start()
-    running, client = serve(starter, container)
+    running, client, _ = serve(starter, container)
     client.ask("daemon", session=True)
     before = {pid for pid in container.processes() if pid != container.init}
     running.process.kill()
     running.process.wait()
-    _, client = serve(starter, container)
+    _, client, _ = serve(starter, container)
     assert client.call("echo")
     assert not before & set(container.processes())
     assert len(folders(container)) == 1
@@ -222,7 +288,7 @@ def test_a_killed_toolman_leaves_no_server_of_its_life_behind(starter: Starter, 
 @pytest.mark.parametrize("order", ["st", "ts", "stst", "tsts"])
 def test_both_may_be_killed_and_come_back_in_any_order(starter: Starter, container: Container, order: str) -> None:
     container.start()
-    running, client = serve(starter, container)
+    running, client, _ = serve(starter, container)
     assert client.call("echo")
     for which in order:
         if which == "s":
@@ -231,27 +297,26 @@ def test_both_may_be_killed_and_come_back_in_any_order(starter: Starter, contain
         else:
             running.process.kill()
             running.process.wait()
-            running, client = serve(starter, container)
+            running, client, _ = serve(starter, container)
     until(lambda: "result" in client.request("tools/call", {"name": "echo"}))  # one may still be told that it stopped
     assert len(folders(container)) == 1
 
 
-def test_ending_toolman_ends_the_server_and_removes_its_pipes(starter: Starter, container: Container) -> None:
+async def test_ending_it_ends_the_server_and_removes_its_pipes(container: Container) -> None:
     container.start()
-    running, client = serve(starter, container)
-    client.ask("daemon", session=False)
-    assert running.end() == 0
+    async with joined(container) as upstream:
+        await upstream.ask("daemon", session=False)
     assert folders(container) == []
     assert sorted(entry.name for entry in container.pipes.iterdir()) == ["control", "events"]
 
 
-def test_the_container_ends_at_once_when_told_to(starter: Starter, container: Container) -> None:
+async def test_the_container_ends_at_once_when_told_to(container: Container) -> None:
     container.start()
-    _, client = serve(starter, container)
-    assert client.call("echo")
-    os.kill(container.init, signal.SIGTERM)
-    assert container.process is not None
-    assert container.process.wait(4) == 0
+    async with joined(container) as upstream:
+        assert "result" in await upstream.call("echo")
+        os.kill(container.init, signal.SIGTERM)
+        assert container.process is not None
+        assert await asyncio.to_thread(container.process.wait, 4) == 0
 
 
 def test_the_container_ends_at_once_even_before_toolman_has_come(container: Container) -> None:
@@ -264,55 +329,65 @@ def test_the_container_ends_at_once_even_before_toolman_has_come(container: Cont
     assert container.process.wait(4) == 0
 
 
-def test_orphans_do_not_stay_as_zombies(starter: Starter, container: Container) -> None:
+async def test_orphans_do_not_stay_as_zombies(container: Container) -> None:
     container.start()
-    _, client = serve(starter, container)
-    client.call("orphan")
-    sleeping = until(
-        lambda: [
-            pid for pid in container.processes() if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\0"
-        ]
-    )[0]
-    os.kill(sleeping, signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{sleeping}").exists())
+    async with joined(container) as upstream:
+        await upstream.call("orphan")
+        await eventually(lambda: [pid for pid in container.processes() if is_sleeping(pid)])
+        (sleeping,) = [pid for pid in container.processes() if is_sleeping(pid)]
+        os.kill(sleeping, signal.SIGKILL)
+        await eventually(lambda: not Path(f"/proc/{sleeping}").exists())
 
 
-def test_a_command_that_is_not_there_is_said_in_the_containers_log(starter: Starter, container: Container) -> None:
+async def test_a_command_that_is_not_there_is_said_in_the_containers_log(container: Container) -> None:
     container.command = ["no-such-program"]
     container.start()
-    running, client = serve(starter, container)
-    running.said("it stopped (exit code 127) while starting")
+    async with joined(container) as upstream:
+        assert await upstream.watching.until("offered") is None
+        assert upstream.supervisor.problem == "it stopped (exit code 127) while starting"
     assert "no-such-program" in container.log.read_text()
-    assert client.tools() == []
 
 
-def test_garbage_on_the_events_pipe_is_ignored(starter: Starter, container: Container) -> None:
+async def test_garbage_on_the_events_pipe_is_ignored(container: Container) -> None:
     container.start()
-    _, client = serve(starter, container)
-    assert client.call("echo")
-    events = os.open(container.pipes / "events", os.O_RDWR | os.O_NONBLOCK)
-    identifier = folders(container)[0]
-    for line in ("exit nope 1", "ready nope", "pid x y", "x" * 10_000, "\0\xff", "pid nope 1", f"pid {identifier} 1"):
-        os.write(events, line.encode("latin-1") + b"\n")
-    os.close(events)
-    assert client.call("echo")
+    async with joined(container) as upstream:
+        assert "result" in await upstream.call("echo")
+        events = os.open(container.pipes / "events", os.O_RDWR | os.O_NONBLOCK)
+        identifier = folders(container)[0]
+        garbage = ("exit nope 1", "ready nope", "pid x y", "x" * 10_000, "\0\xff", "pid nope 1", f"pid {identifier} 1")
+        for line in garbage:
+            os.write(events, line.encode("latin-1") + b"\n")
+        os.close(events)
+        assert "result" in await upstream.call("echo")
 
 
-def test_a_forged_exit_harms_the_server_that_forged_it_alone(starter: Starter, container: Container) -> None:
+async def test_a_forged_exit_harms_the_server_that_forged_it_alone(container: Container) -> None:
     container.start()
-    running, client = serve(starter, container)
-    before = client.ask("state")["pid"]
-    with (container.pipes / "events").open("wb", buffering=0) as events:
-        events.write(f"exit {folders(container)[0]} 0\n".encode())
-    running.said("stopped (exit code 0)")
-    assert client.ask("state")["pid"] != before
+    async with joined(container) as upstream:
+        before = (await upstream.ask("state"))["pid"]
+        with (container.pipes / "events").open("wb", buffering=0) as events:
+            events.write(f"exit {folders(container)[0]} 0\n".encode())
+        await upstream.watching.until("offered", 2)
+        assert (await upstream.ask("state"))["pid"] != before
 
 
-def test_whatever_is_no_pipe_is_refused(starter: Starter, container: Container) -> None:
+async def test_nothing_of_an_old_incarnation_answers_a_call_of_the_new_one(container: Container) -> None:
+    keeps = f"import os,time; f=os.open({str(container.pipes)!r}+'/'+os.environ['TOOLMAN_SERVER_PROCESS']+'/out',1)"
+    late = '\n[os.write(f, b\'{"jsonrpc":"2.0","id":%d,"result":{"old":1}}\\n\' % n) for n in range(100)]'
+    script = f"{keeps}\ntime.sleep(0.3)\nwhile True:{late.replace(chr(10), ' ')}; time.sleep(0.01)"
+    container.command = ["sh", "-c", 'env -i A=1 setsid "$1" -c "$0" & exec "$@"', script, *SCRIPTED]
+    container.start()
+    async with joined(container) as upstream:
+        await upstream.call("die")
+        for _ in range(30):
+            assert "old" not in (await upstream.call("echo"))["result"]
+
+
+async def test_whatever_is_no_pipe_is_refused(container: Container) -> None:
     (container.pipes / "control").symlink_to("/dev/null")
-    running, client = serve(starter, container)
-    running.said("cannot be used: Too many levels of symbolic links")
-    assert client.tools() == []
+    async with joined(container) as upstream:
+        assert await upstream.watching.until("offered") is None
+        assert "cannot be used: Too many levels of symbolic links" in upstream.supervisor.problem
 
 
 def test_the_spawner_refuses_to_be_anything_but_process_1(tmp_path: Path) -> None:
@@ -323,7 +398,7 @@ def test_the_spawner_refuses_to_be_anything_but_process_1(tmp_path: Path) -> Non
     assert "as process 1 of a container" in done.stderr
 
 
-def test_a_server_of_another_user_can_use_its_pipes_and_plant_nothing(starter: Starter, container: Container) -> None:
+async def test_a_server_of_another_user_can_use_its_pipes_and_plant_nothing(container: Container) -> None:
     container.pipes.parent.chmod(0o755)
     script = container.pipes.parent / "try.sh"
     script.write_text(
@@ -334,9 +409,9 @@ def test_a_server_of_another_user_can_use_its_pipes_and_plant_nothing(starter: S
     )
     container.command = ["/bin/sh", str(script)]
     container.start()
-    _, client = serve(starter, container)
-    assert client.call("echo")
-    names = [str(entry.relative_to(container.pipes)) for entry in sorted(container.pipes.rglob("*"))]
-    (identifier,) = folders(container)
+    async with joined(container) as upstream:
+        assert "result" in await upstream.call("echo")
+        names = [str(entry.relative_to(container.pipes)) for entry in sorted(container.pipes.rglob("*"))]
+        (identifier,) = folders(container)
     assert names == sorted([identifier, f"{identifier}/in", f"{identifier}/out", "control", "events"])
     assert container.log.read_text().count("Read-only file system") >= 5

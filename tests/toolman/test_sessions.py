@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING
+
 import pytest
+from toolman.sessions import Sessions
 
 from toolman import sessions
 
-pytestmark = pytest.mark.requirement("F-07")
+if TYPE_CHECKING:
+    from toolman.sessions import Session
+
+pytestmark = pytest.mark.requirement("T-06")
+
+TTL = 1800.0
 
 
 class Clock:
@@ -15,11 +25,28 @@ class Clock:
         return self.now
 
 
-async def test_an_idle_session_ends_and_a_used_one_does_not() -> None:
-    clock = Clock()
-    found = sessions.Sessions(clock)
+class Sink:
+    """A connection that is open."""
+
+    def send(self, message: bytes, identifier: bytes, *, is_last: bool = False) -> None: ...
+    def prime(self, identifier: bytes) -> None: ...
+    def comment(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def found(clock: Clock) -> Sessions:
+    return Sessions(clock, TTL)
+
+
+def test_an_idle_session_ends_and_a_used_one_does_not(found: Sessions, clock: Clock) -> None:
     idle, used = found.create("v"), found.create("v")
-    clock.now += sessions.IDLE - 1
+    clock.now += TTL - 1
     assert found.get(used.identifier) is used
     clock.now += 2
     found.expire()
@@ -27,32 +54,32 @@ async def test_an_idle_session_ends_and_a_used_one_does_not() -> None:
     assert found.get(idle.identifier) is None
 
 
-async def test_an_idle_session_is_gone_even_before_it_is_looked_for() -> None:
-    clock = Clock()
-    found = sessions.Sessions(clock)
+def test_an_idle_session_is_gone_even_before_it_is_looked_for(found: Sessions, clock: Clock) -> None:
     idle = found.create("v")
-    clock.now += sessions.IDLE + 1
+    clock.now += TTL + 1
     assert found.get(idle.identifier) is None
+    assert idle.is_ended
 
 
-async def test_a_session_with_an_open_stream_is_not_idle() -> None:
-    clock = Clock()
-    found = sessions.Sessions(clock)
-    session = found.create("v")
-    stream = session.open_stream()
-    clock.now += sessions.IDLE + 1
+def test_a_session_with_an_open_stream_or_a_call_is_not_idle(found: Sessions, clock: Clock) -> None:
+    listening, calling = found.create("v"), found.create("v")
+    sink = Sink()
+    stream = listening.streams.open("get", sink)
+    calling.inflight[1] = lambda _: None
+    clock.now += TTL + 1
     found.expire()
-    assert found.get(session.identifier) is session
-    session.close_stream(stream)
-    clock.now += sessions.IDLE + 1
+    assert found.get(listening.identifier) is listening
+    assert found.get(calling.identifier) is calling
+    stream.detach(sink)
+    calling.inflight.clear()
+    clock.now += TTL + 1
     found.expire()
     assert len(found) == 0
 
 
-async def test_the_longest_idle_session_makes_room() -> None:
-    found = sessions.Sessions(Clock())
+def test_the_longest_idle_session_makes_room(found: Sessions) -> None:
     busy, idle, last = (found.create("v") for _ in range(3))
-    busy.open_stream()
+    busy.streams.open("get", Sink())
     found.get(last.identifier)
     for _ in range(sessions.MAX_SESSIONS - 2):
         found.create("v")
@@ -62,15 +89,40 @@ async def test_the_longest_idle_session_makes_room() -> None:
     assert found.get(last.identifier) is last
 
 
-async def test_too_many_streams_end_the_oldest() -> None:
-    session = sessions.Sessions(Clock()).create("v")
-    streams = [session.open_stream() for _ in range(sessions.MAX_STREAMS + 1)]
-    assert [stream.is_ended for stream in streams] == [True, *[False] * sessions.MAX_STREAMS]
+def test_who_left_is_told_once_after_its_calls_were_cancelled(found: Sessions) -> None:
+    told: list[object] = []
+    session = found.create("v")
+    session.inflight[1] = told.append
+    found.left = told.append
+    found.end(session)
+    found.end(session)
+    assert told == [None, session]
 
 
-async def test_many_changes_before_a_stream_looks_are_one() -> None:
-    stream = sessions.Stream()
-    for _ in range(5):
-        stream.notify()
-    assert stream.wake.is_set()
-    assert stream.is_changed
+def test_ten_thousand_sessions_leave_nothing_behind(found: Sessions, clock: Clock) -> None:
+    def use() -> None:
+        for _ in range(10_000):
+            session = found.create("2025-11-25", None, b'{"roots":{}}', b'{"name":"c","version":"1"}')
+            session.push(b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}')
+        clock.now += TTL + 1
+        found.expire()
+        assert len(found) == 0
+
+    use()  # what is made once and kept, such as caches
+    gc.collect()
+    tracemalloc.start()
+    try:
+        use()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_worth_keeping_of_a_session_is_what_makes_it_again(found: Sessions) -> None:
+    session: Session = found.create("v", "one", b'{"x":{}}', b'{"name":"c"}')
+    session.subscriptions |= {("b", "u"), ("a", "u")}
+    session.log_level = "error"
+    again = sessions._decode(sessions._encode(session.stored()))
+    assert again == session.stored()
+    assert again.subscriptions == (("a", "u"), ("b", "u"))

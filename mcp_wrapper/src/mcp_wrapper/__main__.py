@@ -26,6 +26,11 @@ def _command(arguments: list[str]) -> int:
 
         return installer.command(arguments[1:])
     try:
+        if arguments[:1] == ["config"]:
+            from mcp_wrapper import client_config  # noqa: PLC0415 - no bridge needs it
+
+            _print(client_config.answer(arguments[1:], os.environ))
+            return 0
         chosen = settings.read(arguments, os.environ)
     except settings.Answer as answer:
         _print(str(answer))
@@ -35,7 +40,11 @@ def _command(arguments: list[str]) -> int:
         return USAGE
     from mcp_wrapper import run  # noqa: PLC0415 - a wrong flag is told without loading the rest
 
-    return run.serve(chosen, Log(tracing=chosen.debug, fd=STDERR))
+    try:
+        return run.serve(chosen, Log(tracing=chosen.debug, fd=STDERR))
+    except settings.UsageError as error:
+        Log().note(str(error))
+        return USAGE
 
 
 def _print(text: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from mcp_wrapper import __version__, jsonrpc
 from mcp_wrapper.credentials import TokenFile
-from mcp_wrapper.exchange import Exchange, Initialize
+from mcp_wrapper.lean import deque
+from mcp_wrapper.legacy import Initialize, LegacyRequest
 from mcp_wrapper.log import printable
 from mcp_wrapper.notice import Farewell, Initialized, Notice
 from mcp_wrapper.pool import Pool
@@ -15,14 +14,25 @@ from mcp_wrapper.stdio import MAX_LINE_BYTES, STDIN, STDOUT, Input, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mcp_wrapper.batch import Batch
+    from mcp_wrapper.dial import Preparation
+    from mcp_wrapper.exchange import Exchange
     from mcp_wrapper.log import Log
     from mcp_wrapper.loop import Loop, Timer
     from mcp_wrapper.settings import Settings
+    from mcp_wrapper.spool import Raw
+    from mcp_wrapper.toolbook import Toolbook
 
 FINISH_SECONDS = 5.0
 """For calls in flight when stdin ends; and for an agent that still reads, to take what is left."""
-FAREWELL_SECONDS = 0.5
+FAREWELL_SECONDS = 0.4
 """For toolman to agree to the session's end: an agent that is waiting for its child to go must not notice it."""
+HURRIED_SECONDS = 0.3
+"""For an agent that sent a signal to take what is left. With the farewell, the process is gone within a second."""
+HELD_BYTES = 128 * 1024 * 1024
+"""Of messages under way: no more lines are read until some of them are done. Twice the longest line."""
+MESSAGE_BYTES = 2048
+"""What a message costs besides its text."""
 
 
 class Bridge:
@@ -37,38 +47,44 @@ class Bridge:
         common_headers: Headers of every request.
     """
 
-    def __init__(self, settings: Settings, loop: Loop, log: Log, *, limit: int) -> None:
+    def __init__(
+        self, settings: Settings, loop: Loop, log: Log, *, limit: int, prepare: Preparation | None = None
+    ) -> None:
         self.settings = settings
         self.loop = loop
         self.log = log
         self.endpoint = settings.endpoint
         self.token = TokenFile(settings.token_file)
         self.common_headers = b"User-Agent: mcp-wrapper/%b\r\n" % __version__.encode()
-        self.pool = Pool(loop, self.endpoint, log, limit=limit, patience=settings.connect_timeout)
+        patience = settings.connect_timeout
+        self.pool = Pool(loop, self.endpoint, log, limit=limit, patience=patience, prepare=prepare)
         self.session = Session(self)
+        self._book: Toolbook | None = None
         self._pending: dict[str, Exchange] = {}
         self._notices: set[Notice] = set()
         self._held: deque[Exchange | Notice] = deque()
+        self._bytes = 0
         self._ending = False
         self._leaving = False
         self._gone = False
         self._hurried = False
         self._limit: Timer | None = None
         self._input = Input(loop, on_line=self._line, on_overlong=self._overlong, on_end=self._stdin_ended, fd=STDIN)
-        self._output = Output(loop, on_broken=self.hurry, fd=STDOUT)
+        self._output = Output(loop, on_broken=self.hurry, on_full=self._full, fd=STDOUT)
         loop.before_waiting = self._end_of_round
 
-    def to_agent(self, line: bytes) -> None:
+    def to_agent(self, line: Raw) -> None:
         """Write one message to the agent."""
         self._output.write(line)
 
-    def incoming(self, data: bytes) -> jsonrpc.Message | None:
-        """Read a message of toolman's; None, and a line in the log, if it is none."""
+    def incoming(self, data: Raw) -> list[jsonrpc.Message]:
+        """Read messages of toolman's; what is none is a line in the log."""
+        text = jsonrpc.one_line(data)
         try:
-            return jsonrpc.parse(jsonrpc.one_line(data))
+            return [jsonrpc.parse(part) for part in (jsonrpc.batch(text) if jsonrpc.is_batch(text) else (text,))]
         except jsonrpc.MessageError as error:
-            self.log.note(f"dropped what is not a message: {error}: {printable(data[:100].decode('latin-1'))}")
-            return None
+            self.log.note(f"dropped what is not a message: {error}: {printable(str(data[:100], 'latin-1'))}")
+            return []
 
     def release(self) -> None:
         """Send what waited for a handshake."""
@@ -84,9 +100,14 @@ class Bridge:
     def settled(self, call: Exchange | Notice) -> None:
         """Take note that a message of the agent's needs nothing more."""
         if isinstance(call, Notice):
+            if call not in self._notices:
+                return
             self._notices.discard(call)
         elif self._pending.get(call.message.key) is call:
             del self._pending[call.message.key]
+        else:
+            return
+        self._bytes -= len(call.message.raw) + MESSAGE_BYTES
 
     def cancel_upstream(self, key: str) -> None:
         """Tell toolman that nobody waits for an answer any more."""
@@ -111,65 +132,98 @@ class Bridge:
         if self._output.is_empty:
             self.loop.stop()
         else:
-            self.loop.after(FAREWELL_SECONDS if self._hurried else FINISH_SECONDS, self.loop.stop)
+            self.loop.after(HURRIED_SECONDS if self._hurried else FINISH_SECONDS, self.loop.stop)
 
     def close(self) -> None:
         """Give everything back."""
         self.pool.close()
         self._output.close()
 
-    def _line(self, raw: bytes) -> None:
+    def _line(self, raw: Raw) -> None:
+        if jsonrpc.is_batch(raw):
+            self._take_batch(raw)
+            return
         try:
             message = jsonrpc.parse(raw)
         except jsonrpc.MessageError as error:
             self.to_agent(jsonrpc.error("null", error.code, str(error)))
             return
-        if self.log.tracing:
-            self.log.trace(f"from the agent: {message!r}")
-        if message.kind == jsonrpc.REQUEST:
-            self._request(message)
-        else:
-            if message.method == "notifications/cancelled":
-                self._cancel(message)
-            self._post(message)
+        self._take(message, None)
+
+    def _take_batch(self, raw: Raw) -> None:
+        from mcp_wrapper import batch  # noqa: PLC0415 - of a revision that is long gone
+
+        try:
+            messages, answers = batch.read(raw, self.session.version)
+        except jsonrpc.MessageError as error:
+            self.to_agent(jsonrpc.error("null", error.code, str(error)))
+            return
+        requests = sum(message.kind == jsonrpc.REQUEST for message in messages)
+        collecting = batch.Batch(self, requests, answers)
+        for message in messages:
+            self._take(message, collecting)
 
     def _overlong(self) -> None:
         text = f"a line is longer than {MAX_LINE_BYTES >> 20} MiB"
         self.to_agent(jsonrpc.error("null", jsonrpc.INVALID_REQUEST, text))
 
-    def _request(self, message: jsonrpc.Message) -> None:
-        if message.is_modern:
-            # Clients probe with server/discover; any error but -32022 makes them use the handshake.
-            text = (
-                f"{message.method}: mcp-wrapper {__version__} speaks revisions up to 2025-11-25: begin with initialize"
-            )
-            self.to_agent(jsonrpc.error(message.key, jsonrpc.METHOD_NOT_FOUND, text))
-        elif message.key in self._pending:
+    def _take(self, message: jsonrpc.Message, batch: Batch | None) -> None:
+        if self.log.tracing:
+            self.log.trace(f"from the agent: {message!r}")
+        if message.kind == jsonrpc.REQUEST:
+            self._request(message, batch)
+        elif message.method != "notifications/cancelled" or self._cancel(message):
+            self._post(message)
+
+    def _request(self, message: jsonrpc.Message, batch: Batch | None) -> None:
+        if message.key in self._pending:
             text = f"the id {message.key} belongs to a request that is not answered yet"
-            self.to_agent(jsonrpc.error(message.key, jsonrpc.INVALID_REQUEST, text))
-        else:
-            kind = Initialize if message.method == "initialize" else Exchange
-            exchange = self._pending[message.key] = kind(self, message)
-            self._send(exchange)
+            line = jsonrpc.error(message.key, jsonrpc.INVALID_REQUEST, text)
+            if batch is None:
+                self.to_agent(line)
+            else:
+                batch.answered(line)
+            return
+        exchange = self._exchange(message)
+        exchange.batch = batch
+        self._pending[message.key] = exchange
+        self._send(exchange)
+
+    def _exchange(self, message: jsonrpc.Message) -> Exchange:
+        if not message.is_modern:
+            return (Initialize if message.method == "initialize" else LegacyRequest)(self, message)
+        from mcp_wrapper import modern, subscription, toolbook  # noqa: PLC0415 - legacy agents never need them
+
+        self._book = self._book or toolbook.Toolbook(self)
+        kind = subscription.Subscription if message.method == subscription.LISTEN else modern.ModernRequest
+        return kind(self, message, self._book)
 
     def _post(self, message: jsonrpc.Message) -> None:
-        kind = Initialized if message.method == "notifications/initialized" else Notice
-        notice = kind(self, message)
+        if message.kind == jsonrpc.NOTIFICATION and message.is_modern:
+            from mcp_wrapper.modern import ModernNotice  # noqa: PLC0415 - legacy agents never need it
+
+            notice: Notice = ModernNotice(self, message)
+        else:
+            notice = (Initialized if message.method == "notifications/initialized" else Notice)(self, message)
         self._notices.add(notice)
         self._send(notice)
 
     def _send(self, call: Exchange | Notice) -> None:
-        if self.session.is_settling or self._held:
+        self._bytes += len(call.message.raw) + MESSAGE_BYTES
+        if not call.message.is_modern and (self.session.is_settling or self._held):
             self._held.append(call)
         else:
             call.send()
 
-    def _cancel(self, message: jsonrpc.Message) -> None:
-        params = message.body.get("params")
-        key = jsonrpc.key_of(params.get("requestId")) if isinstance(params, dict) else ""
-        exchange = self._pending.get(key)
+    def _cancel(self, message: jsonrpc.Message) -> bool:
+        """Cancel a request; tell whether toolman must be told."""
+        exchange = self._pending.get(jsonrpc.key_of(message.params.get("requestId")))
         if exchange is not None:
-            exchange.cancelled()
+            return exchange.cancelled()
+        return self.session.current is not None  # it may cross the answer; modern servers take no such thing
+
+    def _full(self, is_full: bool) -> None:  # noqa: FBT001 - a callback
+        self.pool.press(is_full=is_full)
 
     def _stdin_ended(self) -> None:
         self.log.trace("stdin ended")
@@ -181,15 +235,19 @@ class Bridge:
         self._farewell()
 
     def _end_of_round(self) -> None:
-        if self._ending and not self._leaving and not self._pending and not self._notices:
-            self._farewell()
+        if self._ending:
+            if not self._leaving and not self._notices and all(call.is_listening for call in self._pending.values()):
+                self._out_of_time()
+        else:
+            self._input.pause(paused=self._bytes > HELD_BYTES)
         self._output.flush()
         if self._gone and self._output.is_empty:
             self.loop.stop()
 
     def _answer_all(self, reason: str) -> None:
         for exchange in list(self._pending.values()):
-            exchange.fail(f"{reason} ended before {exchange.message.method} was answered; it may have been carried out")
+            doubt = "" if exchange.may_run_twice else "; it may have been carried out"
+            exchange.fail(f"{reason} ended before {exchange.message.method} was answered{doubt}")
 
     def _farewell(self) -> None:
         if self._leaving:

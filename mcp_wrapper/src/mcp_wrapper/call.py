@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from mcp_wrapper import wire
+from mcp_wrapper import jsonrpc, wire
 from mcp_wrapper.credentials import CredentialsError
 from mcp_wrapper.eventstream import MAX_EVENT_BYTES, EventStream, EventTooLongError
+from mcp_wrapper.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcp_wrapper.bridge import Bridge
     from mcp_wrapper.session import Established
+    from mcp_wrapper.spool import Raw
 
 POST, GET, DELETE = b"POST", b"GET", b"DELETE"
 STREAM_TYPE = b"text/event-stream"
@@ -32,17 +34,18 @@ class Call:
 
     is_patient = False
     """Waits for toolman without an end."""
+    is_urgent = False
+    """Need not wait until one of many calls is done: one of those may be waiting for it."""
     in_session = True
 
-    def __init__(self, bridge: Bridge, body: bytes = b"", verb: bytes = POST) -> None:
+    def __init__(self, bridge: Bridge, body: Raw = b"", verb: bytes = POST) -> None:
         self.bridge = bridge
         self.verb = verb
         self.body = body
         self.session: Established | None = None
         self.response: wire.Response | None = None
         self.stream: EventStream | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._spool = Spool()
 
     def send(self) -> None:
         """Send, or send again."""
@@ -60,19 +63,19 @@ class Call:
     def accepted(self) -> None:
         """Hear of each sign of life."""
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: Raw) -> None:
         """Hear of a message on the stream."""
 
     def stream_ended(self, reason: str) -> None:
         """Hear that the stream is over."""
 
-    def answered(self, status: int, body: bytes) -> None:
+    def answered(self, status: int, body: Raw) -> None:
         """Hear of a response that is not a stream."""
 
     def lost(self, reason: str, *, delivered: bool) -> None:
         """Hear that there will be no response; ``delivered`` if the request may have been acted on."""
 
-    def request(self) -> tuple[bytes, bytes]:
+    def request(self) -> tuple[bytes, Raw]:
         """Write head and body with the headers of the session as it is now."""
         bridge = self.bridge
         self.session = bridge.session.current if self.in_session else None
@@ -91,11 +94,12 @@ class Call:
     def head(self, response: wire.Response) -> None:
         """Take status and headers."""
         self.response = response
-        self._pieces = []
-        self._size = 0
+        self._spool.clear()
         self.stream = None
         if response.is_success and response.content_type == STREAM_TYPE:
             self.stream = EventStream()
+        else:
+            self._spool.expect(min(response.length, MAX_BODY_BYTES))
         if response.status != SERVICE_UNAVAILABLE:
             self.bridge.pool.reached(self)
         self.accepted()
@@ -104,11 +108,9 @@ class Call:
         """Take a piece of the body."""
         self.accepted()
         if self.stream is None:
-            self._size += len(piece)
-            if self._size > MAX_BODY_BYTES:
+            self._spool.add(jsonrpc.flat(piece))
+            if self._spool.size > MAX_BODY_BYTES:
                 self._too_long()
-            else:
-                self._pieces.append(piece)
             return
         try:
             events = self.stream.feed(piece)
@@ -116,7 +118,7 @@ class Call:
             self._too_long()
             return
         for event in events:
-            if event.kind == b"message":
+            if event.kind == b"message" and event.data:  # without data it only marks where to resume
                 self.event(event.data)
 
     def end(self) -> None:
@@ -124,8 +126,7 @@ class Call:
         if self.stream is not None:
             self.stream_ended("the stream ended without an answer")
         elif self.response is not None:
-            pieces, self._pieces = self._pieces, []
-            self.answered(self.response.status, b"".join(pieces))
+            self.answered(self.response.status, self._spool.take())
 
     def failed(self, reason: str, *, delivered: bool) -> None:
         """Take note that the connection broke, or that there will be none."""
@@ -134,8 +135,18 @@ class Call:
         else:
             self.lost(reason, delivered=delivered)
 
+    def messages(self, body: Raw) -> list[jsonrpc.Message]:
+        """Read the messages of a body: none if it holds something else."""
+        if self.response is None or self.response.content_type != JSON_TYPE:
+            return []
+        text = jsonrpc.one_line(body)
+        try:
+            return [jsonrpc.parse(part) for part in (jsonrpc.batch(text) if jsonrpc.is_batch(text) else (text,))]
+        except jsonrpc.MessageError:
+            return []
+
     def _too_long(self) -> None:
-        self._pieces = []
+        self._spool.clear()
         self.stream = None
         self.bridge.pool.cancel(self)
         self.lost(f"the answer is longer than {MAX_BODY_BYTES >> 20} MiB", delivered=True)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 
+from mcp_wrapper.dial import Dial
+from mcp_wrapper.lean import socket
 from mcp_wrapper.wire import MalformedResponseError, Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
+    from mcp_wrapper.dial import Preparation, Stream
     from mcp_wrapper.endpoint import Address
     from mcp_wrapper.loop import Loop
+    from mcp_wrapper.spool import Raw
 
     class Call(Protocol):
         """A request, and who hears of its response."""
 
-        def request(self) -> tuple[bytes, bytes]:
+        def request(self) -> tuple[bytes, Raw]:
             """Write head and body, for now: headers may differ when the request is sent again."""
 
         def head(self, response: Response) -> None:
@@ -47,14 +51,22 @@ if TYPE_CHECKING:
         def is_patient(self) -> bool:
             """Tell whether to wait for toolman without an end."""
 
+        @property
+        def is_urgent(self) -> bool:
+            """Tell whether it may have a connection when there should be no more."""
+
     class Owner(Protocol):
         """Keeps connections."""
+
+        @property
+        def is_full(self) -> bool:
+            """Tell whether nothing may be read now: the agent does not take it."""
 
         def connected(self, connection: Connection) -> None:
             """The connection can carry its first request."""
 
-        def unreachable(self, connection: Connection, reason: str) -> None:
-            """No address could be connected to."""
+        def unreachable(self, connection: Connection, reason: str, *, for_good: bool) -> None:
+            """No address could be connected to; ``for_good`` if trying again will not help."""
 
         def free(self, connection: Connection) -> None:
             """A request is done; the connection can carry the next."""
@@ -69,56 +81,29 @@ if TYPE_CHECKING:
 RECEIVE_BYTES = 64 * 1024
 JOIN_BYTES = 32 * 1024
 """Bodies up to this size leave in one packet with the head; copying larger ones costs more than a system call."""
-CONNECT_SECONDS = 5.0
-"""For one address. On one machine it is microseconds; a packet that is dropped silently must not use up a minute."""
 
 
 class Connection:
-    """A socket, and the call that it carries at the moment."""
+    """A stream, and the call that it carries at the moment."""
 
-    __slots__ = (
-        "_addresses",
-        "_call",
-        "_loop",
-        "_out",
-        "_owner",
-        "_reason",
-        "_response",
-        "_socket",
-        "_timer",
-        "_writing",
-        "since",
-    )
+    __slots__ = ("_call", "_dial", "_loop", "_out", "_owner", "_reason", "_response", "_stream", "_writing", "since")
 
-    def __init__(self, loop: Loop, owner: Owner, addresses: list[Address]) -> None:
+    def __init__(self, loop: Loop, owner: Owner, addresses: Sequence[Address], prepare: Preparation | None) -> None:
         self._loop = loop
         self._owner = owner
-        self._addresses = list(reversed(addresses))
-        self._socket: socket.socket | None = None
+        self._dial: Dial | None = Dial(loop, addresses, prepare, self._connected, self._unreachable)
+        self._stream: Stream | None = None
         self._call: Call | None = None
         self._response: Response | None = None
         self._out: list[memoryview] = []
-        self._reason = "no address"
+        self._reason = ""
         self._writing = False
-        self._timer = loop.after(CONNECT_SECONDS * len(addresses), self._connect_timeout)
         self.since = 0.0
 
     def connect(self) -> None:
-        """Start connecting to the next address; the owner is told of the outcome."""
-        while self._addresses:
-            family, address = self._addresses.pop()
-            try:
-                self._socket = socket.socket(family, socket.SOCK_STREAM)
-                self._socket.settimeout(0)
-                code = self._socket.connect_ex(address)
-            except OSError as error:  # no IPv6 on this machine, no file descriptor left
-                code = error.errno or errno.EINVAL
-            if code in {0, errno.EINPROGRESS}:
-                self._loop.watch(self._fileno(), self._connecting, self._connecting)
-                return
-            self._refused(code)
-        self._timer.cancel()
-        self._owner.unreachable(self, self._reason)
+        """Start connecting; the owner is told of the outcome."""
+        if self._dial is not None:
+            self._dial.next()
 
     def carry(self, call: Call) -> None:
         """Send a request and pass its response on."""
@@ -134,67 +119,61 @@ class Connection:
     @property
     def is_alive(self) -> bool:
         """Tell whether an idle connection still is one. The peer may have closed it while the loop was busy."""
-        if self._socket is None:
+        if self._stream is None:
             return False
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            self._stream.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
             return False
         return False  # closed, or saying something that nobody asked for
 
+    def watch(self) -> None:
+        """Wait for what there is to wait for now."""
+        if self._stream is None:
+            return
+        fd = self._stream.fileno()
+        if not self._owner.is_full:
+            self._loop.watch(fd, self._readable, self._send if self._writing else None)
+        else:
+            self._loop.forget(fd)
+            if self._writing:
+                self._loop.watch_writable(fd, self._send)
+
     def close(self) -> None:
         """Close at once; the call that it carries is not told."""
         self._call = None
-        self._timer.cancel()
-        if self._socket is not None:
-            self._loop.forget(self._fileno())
-            self._socket.close()
-            self._socket = None
-            self._owner.closed(self)
-
-    def _fileno(self) -> int:
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def _refused(self, code: int) -> None:
-        self._reason = os.strerror(code).lower()
-        if self._socket is not None:
-            self._loop.forget(self._fileno())
-            self._socket.close()
-            self._socket = None
-
-    def _connecting(self) -> None:
-        connection = self._socket
-        if connection is None:
+        dial, self._dial = self._dial, None
+        stream, self._stream = self._stream, None
+        if dial is not None:
+            dial.cancel()
+        elif stream is not None:
+            self._loop.forget(stream.fileno())
+            stream.close()
+        else:
             return
-        code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code and connection.getsockname() == connection.getpeername():
-            # Nobody listens, and the kernel chose the port itself as ours: we are talking to ourselves.
-            code = errno.ECONNREFUSED
-        if code:
-            self._refused(code)
-            self.connect()
-            return
-        self._timer.cancel()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._loop.watch(self._fileno(), self._readable)
+        self._owner.closed(self)
+
+    def _connected(self, stream: Stream) -> None:
+        self._dial = None
+        self._stream = stream
+        self.watch()
         self._owner.connected(self)
 
-    def _connect_timeout(self) -> None:
-        self._addresses.clear()
-        self._refused(errno.ETIMEDOUT)
-        self.connect()
+    def _unreachable(self, reason: str, for_good: bool) -> None:  # noqa: FBT001 - a callback
+        self._dial = None
+        self._owner.unreachable(self, reason, for_good=for_good)
 
     def _send(self) -> None:
-        connection = self._socket
-        if connection is None:
+        stream = self._stream
+        if stream is None:
             return
         blocked = False
         try:
             while self._out:
                 piece = self._out[-1]
-                sent = connection.send(piece)
+                sent = stream.send(piece)
                 if sent < len(piece):
                     self._out[-1] = piece[sent:]
                 else:
@@ -206,14 +185,14 @@ class Connection:
             self._reason = os.strerror(error.errno or errno.EIO).lower()
         if blocked != self._writing:
             self._writing = blocked
-            self._loop.watch(connection.fileno(), self._readable, self._send if blocked else None)
+            self.watch()
 
     def _readable(self) -> None:
-        connection, call, response = self._socket, self._call, self._response
-        if connection is None:
+        stream, call, response = self._stream, self._call, self._response
+        if stream is None:
             return
         try:
-            data = connection.recv(RECEIVE_BYTES)
+            data = stream.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -221,7 +200,10 @@ class Connection:
             return
         if call is None or response is None:
             self.close()  # idle: closed by the peer, or not speaking HTTP
-            return
+        else:
+            self._heard(data, call, response)
+
+    def _heard(self, data: bytes, call: Call, response: Response) -> None:
         try:
             done = response.feed(data, call) if data else response.close()
         except MalformedResponseError as error:

@@ -12,6 +12,10 @@ TOKEN_FILE_VARIABLE = "MCP_WRAPPER_TOKEN_FILE"  # noqa: S105 - the name of a var
 """File with a bearer token for toolman; read again when it changes."""
 CONNECT_TIMEOUT_VARIABLE = "MCP_WRAPPER_CONNECT_TIMEOUT"
 """Seconds that a message waits for a toolman that is not up yet, or down for a moment."""
+UID_VARIABLE = "MCP_TOOLMAN_UID"
+"""User that toolman runs as on this machine; nothing is sent to anybody else's process. Empty: not checked."""
+CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
+"""File with the authorities to trust for https, instead of the system's."""
 
 DEFAULT_URL = "http://localhost:3000/mcp"
 DEFAULT_TIMEOUT = 0.0

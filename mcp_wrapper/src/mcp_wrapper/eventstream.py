@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from mcp_wrapper.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mcp_wrapper.spool import Raw
+
 MAX_EVENT_BYTES = 256 * 1024 * 1024
 """Four times the longest line that an agent may send: a stream without an end must not fill the memory."""
+
+
+_NAME_BYTES = 16
+"""More than any field's name has."""
 
 
 class EventTooLongError(Exception):
@@ -20,7 +30,7 @@ class Event:
 
     __slots__ = ("data", "kind")
 
-    def __init__(self, kind: bytes, data: bytes) -> None:
+    def __init__(self, kind: bytes, data: Raw) -> None:
         self.kind = kind
         self.data = data
 
@@ -42,8 +52,8 @@ class EventStream:
         self.retry: float | None = None
         self._id = last_id
         self._kind = b""
-        self._data: list[bytes] = []
-        self._partial: list[bytes] = []
+        self._data: list[Raw] = []
+        self._partial = Spool()
         self._size = 0
         self._after_return = False
 
@@ -64,30 +74,33 @@ class EventStream:
         lines = piece.split(b"\n")
         rest = lines.pop()
         events: list[Event] = []
-        if lines and self._partial:
-            lines[0] = b"".join((*self._partial, lines[0]))
-            self._partial = []
         for line in lines:
-            if line:
-                self._field(line)
+            whole: Raw = line
+            if self._partial.size:
+                self._partial.add(line)
+                whole = self._partial.take()
+            if whole:
+                self._field(whole)
             else:
                 self._dispatch(events)
         if lines:
             self._size = len(rest) + sum(map(len, self._data))
         if rest:
-            self._partial.append(rest)
+            self._partial.add(rest)
         return events
 
-    def _field(self, line: bytes) -> None:
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+    def _field(self, line: Raw) -> None:
+        name, colon, _ = bytes(line[:_NAME_BYTES]).partition(b":")
+        value = line[len(name) + len(colon) :]
+        if value[:1] == b" ":
+            value = value[1:]
         if name == b"data":
             self._data.append(value)
         elif name == b"event":
-            self._kind = value
-        elif name == b"id" and b"\0" not in value:
-            self._id = value
-        elif name == b"retry" and value.isdigit():
+            self._kind = bytes(value)
+        elif name == b"id" and b"\0" not in bytes(value):
+            self._id = bytes(value)
+        elif name == b"retry" and bytes(value).isdigit():
             # More digits than any waiting time has: the server wants us never to return. A year will do.
             self.retry = int(value[:10]) / 1000
 
@@ -95,6 +108,7 @@ class EventStream:
         self.last_id = self._id
         if self._data:
             # An event without data is not one, but its id counts: it marks where to resume.
-            events.append(Event(self._kind or b"message", b"\n".join(self._data)))
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            events.append(Event(self._kind or b"message", data))
         self._data = []
         self._kind = b""

@@ -1,26 +1,25 @@
-"""One request of the agent, from its line to the line that answers it. Every request gets exactly one answer."""
+"""One request of the agent, from its line to the line that answers it. Every request gets exactly one answer.
+
+What is the same in all revisions is here; :mod:`mcp_wrapper.legacy` and :mod:`mcp_wrapper.modern` have the rest.
+"""
 
 from __future__ import annotations
 
 from time import monotonic
 
 from mcp_wrapper import jsonrpc
-from mcp_wrapper.call import GET, JSON_TYPE, NOT_FOUND, POST, SERVICE_UNAVAILABLE, Call
+from mcp_wrapper.call import POST, SERVICE_UNAVAILABLE, Call
 from mcp_wrapper.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mcp_wrapper.batch import Batch
     from mcp_wrapper.bridge import Bridge
     from mcp_wrapper.loop import Timer
+    from mcp_wrapper.spool import Raw
 
 MAX_TRIES = 3
 """Of a request that only reads, after connections that broke while it ran; and of sessions that vanish at once."""
-MAX_EMPTY_RESUMES = 5
-"""In a row, without one event. Servers may end a stream whenever they like, but they must get on."""
-RESUME_SECONDS = 1.0
-"""Before a stream is resumed when the server did not say how long to wait."""
-CANCELLED_SECONDS = 10.0
-"""For a cancelled request's response to end by itself."""
 REFUSED_TEXT_BYTES = 200
 
 REPEATABLE = frozenset(
@@ -36,6 +35,8 @@ REPEATABLE = frozenset(
         "resources/subscribe",
         "resources/templates/list",
         "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
         "tasks/get",
         "tasks/list",
         "tasks/result",
@@ -43,6 +44,8 @@ REPEATABLE = frozenset(
     ),
 )
 """What may safely run twice. A tool call, and any method not known here, may not."""
+ONE_TIME = frozenset(("inputResponses", "requestState"))
+"""Parameters that go on with something that was begun, and may do so only once."""
 
 
 class Exchange(Call):
@@ -50,20 +53,22 @@ class Exchange(Call):
 
     Attributes:
         message: The request.
+        batch: The array that it came in, and whose answer its own becomes a part of.
     """
+
+    is_listening = False
+    """Stays open for as long as the agent likes; nobody waits for its answer."""
 
     def __init__(self, bridge: Bridge, message: jsonrpc.Message) -> None:
         super().__init__(bridge, message.raw)
         self.message = message
+        self.batch: Batch | None = None
         self._tries = 0
-        self._replays = 0
-        self._empty_resumes = 0
-        self._resume_after = b""
         self._heard = 0.0
         self._idle: Timer | None = None
-        self._done = False
+        self._done = self._answered = False
         timeout = bridge.settings.timeout
-        if timeout:
+        if timeout and not self.is_listening:
             self._heard = monotonic()
             self._idle = bridge.loop.after(timeout, self._check_idle)
 
@@ -72,76 +77,65 @@ class Exchange(Call):
         """Tell whether nobody waits for the answer any more."""
         return self._done
 
-    def __repr__(self) -> str:
-        return f"<Exchange {self.message.method} {self.message.key}>"
+    @property
+    def may_run_twice(self) -> bool:
+        """Tell whether it may be sent again when nobody knows whether it ran."""
+        return self.message.method in REPEATABLE and ONE_TIME.isdisjoint(self.message.params)
 
-    def extra_headers(self) -> bytes:
-        """Ask for the rest of a stream when there is one."""
-        if self.verb == GET:
-            resume = b"Last-Event-ID: %b\r\n" % self._resume_after if self._resume_after else b""
-            return b"Accept: text/event-stream\r\n" + resume
-        return super().extra_headers()
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.message.method} {self.message.key}>"
 
     def accepted(self) -> None:
         """Put off the timeout."""
         if self._idle is not None:
             self._heard = monotonic()
 
-    def event(self, data: bytes) -> None:
-        """Pass a message of the stream on."""
-        self._empty_resumes = 0
-        message = self.bridge.incoming(data)
-        if message is None:
-            return
+    def event(self, data: Raw) -> None:
+        """Take the messages of an event."""
+        for message in self.bridge.incoming(data):
+            self.take(message)
+
+    def take(self, message: jsonrpc.Message) -> None:
+        """Pass on a message that came in answer to the request."""
         if message.kind != jsonrpc.RESPONSE:
             self.bridge.to_agent(message.raw)
-        elif message.key == self.message.key:
-            self.finish(message.raw, message)
+            return
+        if message.key == self.message.key:
+            line = message.raw
         elif message.key == "null" and "error" in message.body:
-            self.finish(jsonrpc.readdress(message.raw, self.message.key), message)
+            line = jsonrpc.readdress(message.raw, self.message.key)
         else:
             self.bridge.log.note(f"dropped an answer to {message.key}, which nobody asked here")
+            return
+        self._answered = True
+        self.finish(line, message)
 
     def stream_ended(self, reason: str) -> None:
-        """Ask for the rest of the stream, if it can be had."""
-        if self._done or self.stream is None:
-            return
-        retry, self._resume_after = self.stream.retry, self.stream.last_id or self._resume_after
+        """Take note that a stream ended, with the answer or without."""
         self.stream = None
-        if not self._resume_after or self._empty_resumes >= MAX_EMPTY_RESUMES:
+        if not self._answered:
             self.lost(reason, delivered=True)
-            return
-        self._empty_resumes += 1
-        self.verb, self.body = GET, b""
-        self.bridge.loop.after(RESUME_SECONDS if retry is None else retry, self.send)
 
-    def answered(self, status: int, body: bytes) -> None:
+    def answered(self, status: int, body: Raw) -> None:
         """Make the answer of a body, whatever the status."""
         if self._done:
             return
         if status == SERVICE_UNAVAILABLE and self.verb == POST:
             self.bridge.pool.postpone(self, "toolman is not ready (HTTP 503)")
             return
-        text = jsonrpc.one_line(body)
-        message = self._response_in(text)
-        unknown_method = message is not None and jsonrpc.error_code(message) == jsonrpc.METHOD_NOT_FOUND
-        if status == NOT_FOUND and self.session and self.session.identity and not unknown_method:
-            self._session_lost()
-        elif message is None:
+        for message in self.messages(body):
+            self.take(message)
+        if not self._answered:
             self.fail(self._refusal(status, body))
-        elif message.key == self.message.key:
-            self.finish(text, message)
-        else:
-            self.finish(jsonrpc.readdress(text, self.message.key), message)
 
     def lost(self, reason: str, *, delivered: bool) -> None:
         """Try again where nothing can have happened twice; otherwise say what is known."""
         if self._done:
             return
         url = self.bridge.endpoint.url
-        if not delivered:
+        if self.verb == POST and not delivered:
             self.fail(f"toolman cannot be reached at {url}: {reason}. Is it running?")
-        elif self.message.method in REPEATABLE and self._tries + 1 < MAX_TRIES and self.verb == POST:
+        elif self.verb == POST and self.may_run_twice and self._tries + 1 < MAX_TRIES:
             self._tries += 1
             self.bridge.pool.postpone(self, reason)
         else:
@@ -150,16 +144,20 @@ class Exchange(Call):
                 "It may have been carried out: check before calling it again.",
             )
 
-    def finish(self, line: bytes, message: jsonrpc.Message | None = None) -> None:
+    def finish(self, line: Raw, message: jsonrpc.Message | None = None) -> None:
         """Give the agent its answer, once.
 
         Args:
             line: The response.
             message: The same taken apart; None for an error of our own.
         """
-        del message  # of interest to handshakes
-        if not self._done:
-            self.abandon()
+        del message  # of interest to some kinds of requests
+        if self._done:
+            return
+        self._settle()
+        if self.batch is not None:
+            self.batch.answered(line)
+        else:
             self.bridge.to_agent(line)
 
     def fail(self, text: str) -> None:
@@ -167,55 +165,34 @@ class Exchange(Call):
         self.bridge.log.trace(f"{self.message.method} {self.message.key}: {text}")
         self.finish(jsonrpc.error(self.message.key, jsonrpc.BRIDGE_ERROR, text))
 
-    def abandon(self) -> None:
-        """Answer no more: the agent does not expect it."""
-        self._done = True
-        if self._idle is not None:
-            self._idle.cancel()
-        self.bridge.settled(self)
+    def cancelled(self) -> bool:
+        """Take note that the agent cancelled it, and expects no answer; tell whether toolman is to hear of that."""
+        self._settle()
+        if self.batch is not None:
+            self.batch.answered(None)
+        return True
 
-    def cancelled(self) -> None:
-        """Take note that the agent cancelled it.
-
-        It must not run later if it did not leave yet; if it did, it may end without an answer, but end it must.
-        """
-        self.abandon()
-        self.bridge.loop.after(CANCELLED_SECONDS, self._hang_up)
+    def timed_out(self) -> None:
+        """Let toolman know that nobody waits any more."""
+        self.bridge.pool.cancel(self)
 
     def session_failed(self, reason: str) -> None:
         """Take note that the session could not be had again. The request itself never ran."""
         self.fail(f"toolman at {self.bridge.endpoint.url} forgot the session, and a new one failed: {reason}")
 
-    def _hang_up(self) -> None:
-        self.bridge.pool.cancel(self)
+    def _settle(self) -> None:
+        self._done = True
+        if self._idle is not None:
+            self._idle.cancel()
+        self.bridge.settled(self)
 
-    def _response_in(self, text: bytes) -> jsonrpc.Message | None:
-        if self.response is None or self.response.content_type != JSON_TYPE:
-            return None
-        try:
-            message = jsonrpc.parse(text)
-        except jsonrpc.MessageError:
-            return None
-        is_ours = message.key == self.message.key or (message.key == "null" and "error" in message.body)
-        return message if message.kind == jsonrpc.RESPONSE and is_ours else None
-
-    def _refusal(self, status: int, body: bytes) -> str:
+    def _refusal(self, status: int, body: Raw) -> str:
         response, url = self.response, self.bridge.endpoint.url
         if response is not None and response.is_success:
             return f"{url} did not answer with a JSON-RPC response (HTTP {status}). Is this the URL of an MCP server?"
         plain = response is not None and response.content_type == b"text/plain"
-        text = printable(body.decode("utf-8", "replace").strip(), REFUSED_TEXT_BYTES) if plain else ""
+        text = printable(str(body, "utf-8", "replace").strip(), REFUSED_TEXT_BYTES) if plain else ""
         return f"{url} answered HTTP {status}" + (f": {text}" if text else "")
-
-    def _session_lost(self) -> None:
-        self._replays += 1
-        if self.session is None or self._replays >= MAX_TRIES:
-            self.fail(f"toolman at {self.bridge.endpoint.url} forgets every session at once (HTTP 404)")
-        elif self.verb == GET:
-            self.lost("toolman forgot the session", delivered=True)
-            self.bridge.session.lost(self.session)
-        else:
-            self.bridge.session.lost(self.session, self)
 
     def _check_idle(self) -> None:
         timeout = self.bridge.settings.timeout
@@ -224,27 +201,4 @@ class Exchange(Call):
             self._idle = self.bridge.loop.after(left, self._check_idle)
             return
         self.fail(f"no answer within {timeout:g} s of silence: {self.message.method} was cancelled")
-        self.bridge.pool.cancel(self)
-        if self.message.method != "initialize":
-            self.bridge.cancel_upstream(self.message.key)
-
-
-class Initialize(Exchange):
-    """The first request of a session. All others wait for its answer."""
-
-    in_session = False
-
-    def send(self) -> None:
-        """Begin a session, and forget the one before."""
-        if self.is_settled:
-            return
-        self.bridge.session.opening(self.message)
-        super().send()
-
-    def finish(self, line: bytes, message: jsonrpc.Message | None = None) -> None:
-        """Keep what the server says of the session."""
-        if self._done:
-            return
-        super().finish(line)
-        identity = self.response.headers.get(b"mcp-session-id", b"") if self.response else b""
-        self.bridge.session.opened(message, identity)
+        self.timed_out()

@@ -1,5 +1,6 @@
 """``mcp-wrapper install DIRECTORY``: copies the wrapper out of its image, for containers that hold nothing of it.
 
+Beside it goes a folder with a configuration for every MCP client that is known, made from this process's environment.
 Runs as an init container, as any user, with a read-only root file system. It may run again while others use the files:
 each is replaced in one step, and only if it differs.
 """
@@ -10,14 +11,23 @@ import contextlib
 import os
 import sys
 
+from mcp_wrapper import client_config, settings
+from mcp_wrapper.client_config import SCRIPT
 from mcp_wrapper.log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDERS = ("lib", "bin")
 """In this order: the script that people start comes last, so that it never starts something that is not there."""
-SCRIPT = "bin/mcp-wrapper"
+CONFIG_FOLDER = "config"
+"""Of the configurations of clients, one file each."""
 NEEDED = ("bin/busybox", "lib/loader", SCRIPT)
 PIECE_BYTES = 1024 * 1024
 DIRECTORY_MODE = 0o755
+PROGRAM_MODE = 0o755
+FILE_MODE = 0o644
 MAX_SHEBANG_BYTES = 120
 """Linux reads 127 bytes of the first line, older ones, with the two marks and the shell's name."""
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
@@ -34,8 +44,8 @@ def command(arguments: list[str]) -> int:
         log.note("usage: mcp-wrapper install DIRECTORY")
         return 2
     try:
-        install(sys.prefix, arguments[0])
-    except InstallError as error:
+        install(sys.prefix, arguments[0], os.environ)
+    except (InstallError, settings.UsageError) as error:
         log.note(str(error))
         return 1
     except OSError as error:
@@ -45,16 +55,18 @@ def command(arguments: list[str]) -> int:
     return 0
 
 
-def install(source: str, target: str) -> None:
-    """Copy the folder that the interpreter runs from.
+def install(source: str, target: str, environ: Mapping[str, str]) -> None:
+    """Copy the folder that the interpreter runs from, and write the configurations of clients that start the copy.
 
     Args:
         source: Folder of an installed wrapper.
         target: Absolute path of an existing folder, under which the wrapper will be started: the script's first line
             names it, since the kernel takes no relative interpreter.
+        environ: What the configurations are to say.
 
     Raises:
         InstallError: Not run from the image, or the target cannot be used.
+        mcp_wrapper.settings.UsageError: A variable is wrong.
         OSError: A file cannot be written.
     """
     target = target.rstrip("/")
@@ -65,8 +77,23 @@ def install(source: str, target: str) -> None:
     missing = [name for name in NEEDED if not os.path.isfile(f"{source}/{name}")]
     if missing:
         raise InstallError(f"install works in the mcp-wrapper image only: {source}/{missing[0]} does not exist")
+    texts = configurations(target, environ)
     for folder in FOLDERS:
         _copy_folder(source, target, folder)
+    _make_folder(f"{target}/{CONFIG_FOLDER}")
+    for name, text in texts.items():
+        _write(f"{target}/{CONFIG_FOLDER}/{name}", text.encode(), FILE_MODE)
+
+
+def configurations(target: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the configurations of all clients, by the name of their file.
+
+    Raises:
+        mcp_wrapper.settings.UsageError: A variable is wrong.
+    """
+    env = client_config.variables([], environ)
+    start = [f"{target}/{SCRIPT}"]
+    return {name: client_config.configuration(client, start, env) for client, name in client_config.FILES.items()}
 
 
 def script(text: bytes, source: str, target: str) -> bytes:
@@ -83,10 +110,10 @@ def _copy_folder(source: str, target: str, folder: str) -> None:
         if is_folder:
             _copy_folder(source, target, path)
         elif path != SCRIPT:
-            _copy_file(f"{source}/{path}", f"{target}/{path}", None)
+            _copy_file(f"{source}/{path}", f"{target}/{path}")
     if folder == os.path.dirname(SCRIPT):
         with open(f"{source}/{SCRIPT}", "rb") as file:
-            _copy_file(f"{source}/{SCRIPT}", f"{target}/{SCRIPT}", script(file.read(), source, target))
+            _write(f"{target}/{SCRIPT}", script(file.read(), source, target), PROGRAM_MODE)
 
 
 def _make_folder(path: str) -> None:
@@ -99,11 +126,12 @@ def _make_folder(path: str) -> None:
     os.chmod(path, DIRECTORY_MODE)  # whatever the umask
 
 
-def _copy_file(source: str, target: str, content: bytes | None) -> None:
-    mode = 0o755 if os.access(source, os.X_OK) else 0o644
-    if content is None:
-        with open(source, "rb") as file:
-            content = file.read()
+def _copy_file(source: str, target: str) -> None:
+    with open(source, "rb") as file:
+        _write(target, file.read(), PROGRAM_MODE if os.access(source, os.X_OK) else FILE_MODE)
+
+
+def _write(target: str, content: bytes, mode: int) -> None:
     if _is_same(target, content, mode):
         return
     folder, _, name = target.rpartition("/")

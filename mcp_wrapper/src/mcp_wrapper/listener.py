@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcp_wrapper.bridge import Bridge
     from mcp_wrapper.loop import Timer
+    from mcp_wrapper.spool import Raw
 
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0
@@ -36,16 +37,14 @@ class Listener(Call):
         resume = b"Last-Event-ID: %b\r\n" % self._last_id if self._last_id else b""
         return b"Accept: text/event-stream\r\n" + resume
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: Raw) -> None:
         """Pass a message on."""
         self._delay = FIRST_DELAY
-        message = self.bridge.incoming(data)
-        if message is None:
-            return
-        if message.kind == jsonrpc.RESPONSE:
-            self.bridge.log.note(f"dropped an answer to {message.key} on the stream that has none")
-        else:
-            self.bridge.to_agent(message.raw)
+        for message in self.bridge.incoming(data):
+            if message.kind == jsonrpc.RESPONSE:
+                self.bridge.log.note(f"dropped an answer to {message.key} on the stream that has none")
+            else:
+                self.bridge.to_agent(message.raw)
 
     def stream_ended(self, reason: str) -> None:
         """Listen again."""
@@ -56,7 +55,7 @@ class Listener(Call):
             self.stream = None
         self._again(reason, retry)
 
-    def answered(self, status: int, body: bytes) -> None:
+    def answered(self, status: int, body: Raw) -> None:
         """Give up, unless the server may think better of it. Most servers have no such stream, and say 405."""
         del body
         if self._closed:

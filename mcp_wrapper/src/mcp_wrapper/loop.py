@@ -1,10 +1,11 @@
-"""One thread, one selector, a few timers. asyncio would cost ten megabytes and a tenth of a second."""
+"""One thread, one poll, a few timers. asyncio would cost ten megabytes and a tenth of a second."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import selectors
+import math
+import select
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
     Callback = Callable[[], None]
 
-READ = selectors.EVENT_READ
-WRITE = selectors.EVENT_WRITE
+READ, WRITE = select.POLLIN, select.POLLOUT
+MAX_WAIT = 3600.0
+"""Seconds. No system takes any number of them."""
 
 
 class Timer:
@@ -50,36 +52,29 @@ class Loop:
 
     def __init__(self) -> None:
         self.before_waiting: Callback = _nothing
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
+        self._watched: dict[int, tuple[Callback, Callback, int]] = {}
+        self._round = 0
         self._timers: list[tuple[float, int, Timer]] = []
         self._sequence = itertools.count()
-        self._always_ready: dict[int, Callback] = {}
         self._running = False
 
     def watch(self, fd: int, on_read: Callback, on_write: Callback | None = None) -> None:
         """Call ``on_read`` whenever the file can be read, and ``on_write`` when it can be written; replaces both."""
-        events = READ if on_write is None else READ | WRITE
-        data = (on_read, on_write)
-        try:
-            self._selector.modify(fd, events, data)
-        except KeyError:
-            try:
-                self._selector.register(fd, events, data)
-            except PermissionError:
-                # Regular files and /dev/null cannot be waited for: they are always ready.
-                self._always_ready[fd] = on_read
+        self._watch(fd, READ if on_write is None else READ | WRITE, on_read, on_write or _nothing)
 
     def watch_writable(self, fd: int, on_write: Callback) -> None:
         """Call ``on_write`` whenever the file can be written. For files that are only written."""
-        self._selector.register(fd, WRITE, (_nothing, on_write))
+        self._watch(fd, WRITE, _nothing, on_write)
+
+    def watch_end(self, fd: int, on_end: Callback) -> None:
+        """Call ``on_end`` when nobody is at the other end any more."""
+        self._watch(fd, 0, on_end, _nothing)
 
     def forget(self, fd: int) -> None:
         """Stop watching a file. Must be called before it is closed."""
-        self._always_ready.pop(fd, None)
-        try:
-            self._selector.unregister(fd)
-        except KeyError:
-            return
+        if self._watched.pop(fd, None) is not None:
+            self._poll.unregister(fd)
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, after a time."""
@@ -98,27 +93,30 @@ class Loop:
             self.before_waiting()
             if not self._running:
                 break
-            for key, mask in self._selector.select(self._until_next_timer()):
-                on_read, on_write = key.data
-                if mask & READ:
-                    on_read()
-                if mask & WRITE and on_write:
-                    on_write()
-            for on_read in list(self._always_ready.values()):
-                on_read()
+            ready = self._poll.poll(self._until_next_timer())
+            self._round += 1
+            for fd, events in ready:
+                watched = self._watched.get(fd)
+                if watched is None or watched[2] == self._round:
+                    continue  # forgotten; or another file by now, with the number of one that was closed in this round
+                if events & ~WRITE:
+                    watched[0]()
+                if events & ~READ and self._watched.get(fd) is watched:
+                    watched[1]()
             self._fire_timers()
         self.before_waiting()
 
-    def close(self) -> None:
-        """Give the selector's own file back."""
-        self._selector.close()
+    def _watch(self, fd: int, events: int, on_read: Callback, on_write: Callback) -> None:
+        self._watched[fd] = on_read, on_write, self._round
+        self._poll.register(fd, events)
 
-    def _until_next_timer(self) -> float | None:
-        if self._always_ready:
-            return 0
+    def _until_next_timer(self) -> int | None:
+        """Give milliseconds; None is for ever."""
         while self._timers and not self._timers[0][2].pending:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
+        if not self._timers:
+            return None
+        return math.ceil(min(max(0.0, self._timers[0][0] - monotonic()), MAX_WAIT) * 1000)
 
     def _fire_timers(self) -> None:
         if not self._timers:

@@ -8,6 +8,7 @@ from mcp_wrapper.call import DELETE, NOT_FOUND, SERVICE_UNAVAILABLE, Call
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcp_wrapper.bridge import Bridge
+    from mcp_wrapper.spool import Raw
 
 
 class Notice(Call):
@@ -16,6 +17,8 @@ class Notice(Call):
     Attributes:
         message: What is said.
     """
+
+    is_urgent = True
 
     def __init__(self, bridge: Bridge, message: jsonrpc.Message) -> None:
         super().__init__(bridge, message.raw)
@@ -30,7 +33,7 @@ class Notice(Call):
         del reason
         self.done()
 
-    def answered(self, status: int, body: bytes) -> None:
+    def answered(self, status: int, body: Raw) -> None:
         """Take the acknowledgement."""
         if status == SERVICE_UNAVAILABLE:
             self.bridge.pool.postpone(self, "toolman is not ready (HTTP 503)")
@@ -44,7 +47,7 @@ class Notice(Call):
                 self.done()
             return
         if self.response is not None and not self.response.is_success:
-            self.bridge.log.note(f"{self.message!r} was refused with HTTP {status}: {body[:200].decode('latin-1')}")
+            self.bridge.log.note(f"{self.message!r} was refused with HTTP {status}: {str(body[:200], 'latin-1')}")
         self.done()
 
     def lost(self, reason: str, *, delivered: bool) -> None:
@@ -87,7 +90,7 @@ class Farewell(Call):
         del reason
         self.bridge.leave()
 
-    def answered(self, status: int, body: bytes) -> None:
+    def answered(self, status: int, body: Raw) -> None:
         """Leave."""
         del status, body
         self.bridge.leave()

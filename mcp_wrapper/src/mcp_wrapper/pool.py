@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from time import monotonic
 
 from mcp_wrapper.connection import Connection
+from mcp_wrapper.lean import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcp_wrapper.connection import Call
+    from mcp_wrapper.dial import Preparation
     from mcp_wrapper.endpoint import Endpoint
     from mcp_wrapper.log import Log
     from mcp_wrapper.loop import Loop, Timer
@@ -20,6 +21,8 @@ meets the closing half-way could not be told from one that was lost while it ran
 FIRST_DELAY = 0.05
 MAX_DELAY = 1.0
 """Between tries to reach a toolman that is away. It is on the same machine: a try costs nothing."""
+URGENT_CONNECTIONS = 8
+"""Beyond the limit, for what the calls that reach it may be waiting for: the agent's answers to questions."""
 
 
 class Waiting:
@@ -41,15 +44,31 @@ class Pool:
     Args:
         limit: Connections at the same time; further calls wait for one to be free.
         patience: Seconds that a call waits for toolman before it fails.
+        prepare: What to do with a connection before it is used.
+
+    Attributes:
+        is_full: Nothing is read from toolman, since the agent does not take it.
     """
 
-    def __init__(self, loop: Loop, endpoint: Endpoint, log: Log, *, limit: int, patience: float) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        endpoint: Endpoint,
+        log: Log,
+        *,
+        limit: int,
+        patience: float,
+        prepare: Preparation | None = None,
+    ) -> None:
+        self.is_full = False
         self._loop = loop
         self._endpoint = endpoint
         self._log = log
         self._limit = limit
         self._patience = patience
+        self._prepare = prepare
         self._idle: list[Connection] = []
+        self._sweep: Timer | None = None
         self._busy: dict[Connection, Call] = {}
         self._queue: deque[Call] = deque()
         self._away: deque[Waiting] = deque()
@@ -94,6 +113,12 @@ class Pool:
                 connection.close()
                 return
 
+    def press(self, *, is_full: bool) -> None:
+        """Read nothing more until the agent has taken what there is, or go on reading."""
+        self.is_full = is_full
+        for connection in (*self._busy, *self._idle):
+            connection.watch()
+
     def close(self) -> None:
         """Close every connection; nobody is told."""
         if self._probe is not None:
@@ -111,9 +136,14 @@ class Pool:
             connection.carry(call)
         self._release()
 
-    def unreachable(self, connection: Connection, reason: str) -> None:
-        """Let a call wait that could not be sent."""
-        self.postpone(self._busy.pop(connection), reason)
+    def unreachable(self, connection: Connection, reason: str, *, for_good: bool) -> None:
+        """Let a call wait that could not be sent, unless it would wait for nothing."""
+        call = self._busy.pop(connection)
+        if for_good:
+            self._deadlines.pop(call, None)
+            call.failed(reason, delivered=False)
+        else:
+            self.postpone(call, reason)
         self._next()
 
     def free(self, connection: Connection) -> None:
@@ -121,6 +151,8 @@ class Pool:
         del self._busy[connection]
         connection.since = monotonic()
         self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.after(IDLE_SECONDS, self._close_idle)
         self._next()
 
     def closed(self, connection: Connection) -> None:
@@ -167,7 +199,7 @@ class Pool:
                 self._release()
                 return
             connection.close()
-        if len(self._busy) >= self._limit:
+        if len(self._busy) >= self._limit + (URGENT_CONNECTIONS if call.is_urgent else 0):
             self._queue.append(call)
             return
         self._open(call)
@@ -188,9 +220,17 @@ class Pool:
         except OSError as error:
             self.postpone(call, f"{self._endpoint.host}: {error.strerror or error}")
             return
-        connection = Connection(self._loop, self, addresses)
+        connection = Connection(self._loop, self, addresses, self._prepare)
         self._busy[connection] = call
         connection.connect()
+
+    def _close_idle(self) -> None:
+        self._sweep = None
+        oldest = monotonic() - IDLE_SECONDS
+        for connection in [idle for idle in self._idle if idle.since <= oldest]:
+            connection.close()
+        if self._idle:
+            self._sweep = self._loop.after(IDLE_SECONDS, self._close_idle)
 
     def _next(self) -> None:
         if self._queue and len(self._busy) < self._limit:

@@ -6,19 +6,19 @@ Later revisions have no session. Their requests pass this module by.
 from __future__ import annotations
 
 from mcp_wrapper import jsonrpc
-from mcp_wrapper.call import JSON_TYPE, SERVICE_UNAVAILABLE, Call
 from mcp_wrapper.listener import Listener
+from mcp_wrapper.replay import Replay, ReplayInitialized, ReplayStanding, Standing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcp_wrapper.bridge import Bridge
+    from mcp_wrapper.call import Call
     from mcp_wrapper.exchange import Exchange
     from mcp_wrapper.loop import Timer
     from mcp_wrapper.notice import Notice
 
 RESTORE_SECONDS = 30.0
 """For a server that accepts the handshake but never answers it; each step of it has the pool's patience besides."""
-LISTED = ("tools", "prompts", "resources")
 
 
 class Established:
@@ -46,24 +46,36 @@ class Session:
     Attributes:
         current: The session that requests belong to; None before the first.
         is_settling: A handshake is under way: other messages must wait.
+        standing: What the agent asked for that lasts as long as the session.
     """
 
     def __init__(self, bridge: Bridge) -> None:
         self.current: Established | None = None
         self.is_settling = False
+        self.standing = Standing()
         self._bridge = bridge
         self._initialize: jsonrpc.Message | None = None
         self._initialized: jsonrpc.Message | None = None
         self._returned: list[Exchange | Notice] = []
         self._listener: Listener | None = None
         self._limit: Timer | None = None
-        self._restoring: Call | None = None
+        self._restoring: set[Call] = set()
+        self._answer: jsonrpc.Message | None = None
+
+    @property
+    def version(self) -> str:
+        """The negotiated version; while that is under way, the one that the agent asked for."""
+        if self.current is not None:
+            return self.current.version.decode()
+        asked = self._initialize.params.get("protocolVersion") if self._initialize else ""
+        return asked if isinstance(asked, str) else ""
 
     def opening(self, message: jsonrpc.Message) -> None:
         """Take note that the agent's ``initialize`` is on its way."""
         self._stop_listening()
         self.current = None
         self._initialize, self._initialized = message, None
+        self.standing = Standing()
         self.is_settling = True
 
     def opened(self, answer: jsonrpc.Message | None, identity: bytes) -> None:
@@ -95,7 +107,7 @@ class Session:
         """
         if call is not None:
             self._returned.append(call)
-        if self._restoring is not None:
+        if self._restoring:
             return
         if self.current is not session or self._initialize is None:
             if self.is_settling:
@@ -108,8 +120,7 @@ class Session:
             self._stop_listening()
             self.is_settling = True
             self._limit = self._bridge.loop.after(RESTORE_SECONDS, self._out_of_time)
-            self._restoring = Replay(self._bridge, self._initialize)
-            self._restoring.send()
+            self._restore(Replay(self._bridge, self._initialize))
 
     def replayed(self, answer: jsonrpc.Message, identity: bytes) -> None:
         """Take the new session."""
@@ -120,16 +131,26 @@ class Session:
         if self.current and self.current.version != established.version:
             self._bridge.log.note("toolman came back with another protocol version; the agent may not understand it")
         self.current = established
+        self._answer = answer
         if self._initialized is None:
-            self._restored(answer)
-            return
-        self._restoring = ReplayInitialized(self._bridge, self._initialized, answer)
-        self._restoring.send()
+            self._restored()
+        else:
+            self._restore(ReplayInitialized(self._bridge, self._initialized))
 
-    def acknowledged(self, answer: jsonrpc.Message) -> None:
-        """Take note that the new session is complete."""
+    def acknowledged(self) -> None:
+        """Take note that the new session is complete: listen, and ask again for what lasts."""
         self._listen()
-        self._restored(answer)
+        wanted = [ReplayStanding(self._bridge, message) for message in self.standing.messages()]
+        if wanted:
+            self._restore(*wanted)
+        else:
+            self._restored()
+
+    def stands(self, call: Call) -> None:
+        """Take note that one of the things that last was asked for again."""
+        self._restoring.discard(call)
+        if not self._restoring:
+            self._restored()
 
     def restore_failed(self, reason: str, *, settled: bool = True) -> None:
         """Give up. The next message tries again, since it still names the session that is gone."""
@@ -145,19 +166,24 @@ class Session:
         self._stop_listening()
 
     def _out_of_time(self) -> None:
-        if self._restoring is not None:
-            self._bridge.pool.cancel(self._restoring)
         self.restore_failed(f"no answer within {RESTORE_SECONDS:g} s")
 
+    def _restore(self, *calls: Call) -> None:
+        self._restoring = set(calls)
+        for call in calls:
+            call.send()
+
     def _end_restoring(self) -> None:
-        self._restoring = None
+        for call in self._restoring:
+            self._bridge.pool.cancel(call)
+        self._restoring = set()
         self.is_settling = False
         if self._limit is not None:
             self._limit.cancel()
 
-    def _restored(self, answer: jsonrpc.Message) -> None:
+    def _restored(self) -> None:
         self._end_restoring()
-        for line in _news(answer):
+        for line in self.standing.news(self._answer) if self._answer else ():
             self._bridge.to_agent(line)
         self._resend()
         self._bridge.release()
@@ -179,72 +205,6 @@ class Session:
             self._listener = None
 
 
-class Replay(Call):
-    """``initialize`` once more; its answer is not the agent's business."""
-
-    in_session = False
-
-    def __init__(self, bridge: Bridge, message: jsonrpc.Message) -> None:
-        super().__init__(bridge, message.raw)
-        self._taken = False
-
-    def event(self, data: bytes) -> None:
-        """Take the answer from a stream."""
-        message = self.bridge.incoming(data)
-        if message is not None and message.kind == jsonrpc.RESPONSE and not self._taken:
-            self._take(message)
-
-    def stream_ended(self, reason: str) -> None:
-        """Give up, unless the answer was there."""
-        if not self._taken:
-            self.bridge.session.restore_failed(reason)
-
-    def answered(self, status: int, body: bytes) -> None:
-        """Take the answer from a body."""
-        if status == SERVICE_UNAVAILABLE:
-            self.bridge.pool.postpone(self, "toolman is not ready (HTTP 503)")
-            return
-        is_json = self.response is not None and self.response.content_type == JSON_TYPE
-        message = self.bridge.incoming(body) if is_json else None
-        if message is None or message.kind != jsonrpc.RESPONSE:
-            self.bridge.session.restore_failed(f"initialize was answered with HTTP {status}")
-        else:
-            self._take(message)
-
-    def lost(self, reason: str, *, delivered: bool) -> None:
-        """Give up, or try again when toolman went away once more."""
-        if delivered:
-            self.bridge.pool.postpone(self, reason)
-        else:
-            self.bridge.session.restore_failed(reason)
-
-    def _take(self, message: jsonrpc.Message) -> None:
-        self._taken = True
-        identity = self.response.headers.get(b"mcp-session-id", b"") if self.response else b""
-        self.bridge.session.replayed(message, identity)
-
-
-class ReplayInitialized(Call):
-    """``notifications/initialized`` once more."""
-
-    def __init__(self, bridge: Bridge, message: jsonrpc.Message, answer: jsonrpc.Message) -> None:
-        super().__init__(bridge, message.raw)
-        self._answer = answer
-
-    def answered(self, status: int, body: bytes) -> None:
-        """Go on, or give up."""
-        del body
-        if self.response is not None and self.response.is_success:
-            self.bridge.session.acknowledged(self._answer)
-        else:
-            self.bridge.session.restore_failed(f"notifications/initialized was answered with HTTP {status}")
-
-    def lost(self, reason: str, *, delivered: bool) -> None:
-        """Give up."""
-        del delivered
-        self.bridge.session.restore_failed(reason)
-
-
 def _established(answer: jsonrpc.Message | None, identity: bytes) -> Established | None:
     result = answer.body.get("result") if answer is not None else None
     if not isinstance(result, dict):
@@ -253,18 +213,6 @@ def _established(answer: jsonrpc.Message | None, identity: bytes) -> Established
     # It becomes a header: nothing but a date-like word may get there.
     if not isinstance(version, str) or isinstance(version, jsonrpc.Number) or not version.isascii():
         version = ""
-    return Established(identity, version.encode() if version.replace("-", "").isalnum() else b"")
-
-
-def _news(answer: jsonrpc.Message) -> list[bytes]:
-    """Tell the agent to look again at lists that may have changed while nobody could tell it."""
-    result = answer.body.get("result")
-    capabilities = result.get("capabilities") if isinstance(result, dict) else None
-    if not isinstance(capabilities, dict):
-        return []
-    changing = [name for name in LISTED if isinstance(capabilities.get(name), dict)]
-    return [
-        b'{"jsonrpc":"2.0","method":"notifications/%b/list_changed"}' % name.encode()
-        for name in changing
-        if capabilities[name].get("listChanged") is True
-    ]
+    # The same with what the server calls the session: visible ASCII, says the specification.
+    visible = identity.isascii() and identity.decode().isprintable() and b" " not in identity
+    return Established(identity if visible else b"", version.encode() if version.replace("-", "").isalnum() else b"")

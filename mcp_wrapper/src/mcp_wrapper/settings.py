@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HELP = f"""\
 usage: mcp-wrapper [--url URL] [--timeout SECONDS] [--debug]
+       mcp-wrapper config claude|codex|gemini|vscode|cursor|zed
        mcp-wrapper install DIRECTORY    (container image only)
 
 Speaks MCP on stdin and stdout and forwards it to toolman over HTTP.
@@ -26,7 +27,12 @@ Speaks MCP on stdin and stdout and forwards it to toolman over HTTP.
 
   {environment.CONNECT_TIMEOUT_VARIABLE}  seconds to wait for a toolman that is not up yet (default 30)
   {environment.TOKEN_FILE_VARIABLE}       file with a bearer token for toolman
+  {environment.UID_VARIABLE}              user ID that toolman runs as; nothing is sent to anybody else
+  {environment.CERTIFICATES_VARIABLE}                for https: file with the authorities to trust, not the system's
 """
+
+MAX_UID = 2**32 - 2
+"""The one above means "no user"."""
 
 _YES = frozenset(("1", "true", "yes", "on"))
 _NO = frozenset(("", "0", "false", "no", "off"))
@@ -49,11 +55,13 @@ class Settings:
         connect_timeout: Seconds to wait for a toolman that cannot be reached.
         debug: Log every message.
         token_file: Path of a bearer token; empty for none.
+        uid: User that toolman must run as; None if it may be anybody.
+        certificates: Path of the authorities to trust for https; empty for the system's.
     """
 
-    __slots__ = ("connect_timeout", "debug", "endpoint", "timeout", "token_file")
+    __slots__ = ("certificates", "connect_timeout", "debug", "endpoint", "timeout", "token_file", "uid")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each setting
         self,
         endpoint: Endpoint,
         *,
@@ -61,12 +69,16 @@ class Settings:
         connect_timeout: float = environment.DEFAULT_CONNECT_TIMEOUT,
         debug: bool = False,
         token_file: str = "",
+        uid: int | None = None,
+        certificates: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.debug = debug
         self.token_file = token_file
+        self.uid = uid
+        self.certificates = certificates
 
 
 def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -102,6 +114,8 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
         ),
         debug="--debug" in flags or _switch(environment.DEBUG_VARIABLE, environ.get(environment.DEBUG_VARIABLE, "")),
         token_file=environ.get(environment.TOKEN_FILE_VARIABLE, ""),
+        uid=_uid(endpoint, environ.get(environment.UID_VARIABLE, "")),
+        certificates=environ.get(environment.CERTIFICATES_VARIABLE, ""),
     )
 
 
@@ -134,6 +148,19 @@ def _seconds(name: str, text: str | None, default: float) -> float:
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of seconds, 0 or more, not {text!r}")
     return value
+
+
+def _uid(endpoint: Endpoint, text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_UID)) or int(text) > MAX_UID:
+        raise UsageError(f"{environment.UID_VARIABLE} must be a user ID, 0 or more, not {text!r}")
+    if not endpoint.is_loopback:
+        raise UsageError(
+            f"{environment.UID_VARIABLE} is set, so toolman must be on this machine: give a URL with localhost, "
+            f"127.0.0.1 or [::1], not {endpoint.host}, or unset the variable",
+        )
+    return int(text)
 
 
 def _switch(name: str, text: str) -> bool:

@@ -42,14 +42,16 @@ class Response:
     Attributes:
         status: Status code; 0 until known. Interim (1xx) responses are passed over.
         headers: Names in lower case; of a repeated header, the last value.
+        length: Bytes of the body; 0 if that is not known beforehand.
         reusable: The connection can carry another request when this one is done.
     """
 
-    __slots__ = ("_buffer", "_remaining", "_state", "headers", "reusable", "status")
+    __slots__ = ("_buffer", "_remaining", "_state", "headers", "length", "reusable", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
+        self.length = 0
         self.reusable = True
         self._buffer = b""
         self._remaining = 0
@@ -171,7 +173,7 @@ class Response:
         elif not length.isdigit() or len(length) > MAX_DIGITS:
             raise MalformedResponseError("the content's length is not a number")
         else:
-            self._remaining = int(length)
+            self._remaining = self.length = int(length)
             self._state = _LENGTH if self._remaining else _DONE
 
 

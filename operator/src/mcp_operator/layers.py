@@ -48,14 +48,16 @@ def layers(
     used = {server.name for server in agent.spec.servers}
     ceilings = sorted((each for each in policies if caps(each, namespace_labels, agent)), key=lambda each: each.name)
     owners = sorted((each for each in servers if each.name in used), key=lambda each: each.name)
-    narrowing = (
-        *((f"MCPServer/{each.name}", each.name, each.spec.tools) for each in owners),
-        *((f"MCPAgent/{agent.name}", each.name, each.tools) for each in agent.spec.servers),
-    )
     return (
         *(_layer(f"ToolPolicy/{each.name}", each.spec.target.servers, each.spec.tools) for each in ceilings),
         # A server's name is a DNS label: as a glob it matches itself and nothing else.
-        *(_layer(source, [server], rules) for source, server, rules in narrowing if rules != ToolRules()),
+        *(
+            _layer(f"MCPServer/{each.name}", [each.name], each.spec.tools)
+            for each in owners
+            if each.spec.tools != ToolRules()
+        ),
+        # Always there, even without an opinion: where no layer speaks about a server, nothing of it is allowed.
+        *(_layer(f"MCPAgent/{agent.name}", [each.name], each.tools) for each in agent.spec.servers),
     )
 
 

@@ -149,6 +149,37 @@ def test_a_users_own_url_of_toolman_wins() -> None:
     assert urls == {"agent": ["http://localhost:3000/mcp"], "root": ["http://127.0.0.1:3000/mcp"]}
 
 
+@pytest.mark.requirement("W-11")
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ([], [str(names.TOOLMAN_UID)]),
+        ([{"name": "MCP_TOOLMAN_SERVER_URL", "value": "http://LOCALHOST:3000/mcp"}], [str(names.TOOLMAN_UID)]),
+        ([{"name": "MCP_TOOLMAN_SERVER_URL", "value": "http://[::1]:3000/mcp"}], [str(names.TOOLMAN_UID)]),
+        ([{"name": "MCP_TOOLMAN_SERVER_URL", "valueFrom": {}}], [str(names.TOOLMAN_UID)]),
+        ([{"name": "MCP_TOOLMAN_SERVER_URL", "value": "https://toolman.example.com/mcp"}], []),
+        ([{"name": "MCP_TOOLMAN_SERVER_URL", "value": "http://[nonsense"}], []),
+        ([{"name": "MCP_TOOLMAN_UID", "value": ""}], [""]),
+    ],
+)
+def test_the_users_containers_are_told_as_whom_toolman_listens_if_it_is_that_of_the_pod(
+    variables: list[dict[str, Any]], told: list[str]
+) -> None:
+    container = {"name": "agent", "image": "agent:1", "env": variables}
+    pod, _ = manifests(agent("git", template={"spec": {"containers": [container]}}), running("git"))
+    found = pod["spec"]["containers"][0]["env"]
+    assert [each["value"] for each in found if each["name"] == "MCP_TOOLMAN_UID"] == told
+    assert _ours(pod)["toolman"]["securityContext"]["runAsUser"] == names.TOOLMAN_UID
+
+
+@pytest.mark.requirement("W-08")
+def test_the_installing_container_is_told_what_clients_configurations_must_say() -> None:
+    pod, _ = manifests(agent("git"), running("git"))
+    agents = pod["spec"]["containers"][0]["env"]
+    assert {"MCP_TOOLMAN_SERVER_URL", "MCP_TOOLMAN_UID"} == {variable["name"] for variable in agents}
+    assert _ours(pod)["mcp-install"]["env"] == agents
+
+
 def test_a_token_that_was_asked_for_is_in_the_users_containers_alone() -> None:
     pod = _full()
     every = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]

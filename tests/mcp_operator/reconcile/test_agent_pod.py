@@ -205,7 +205,7 @@ def test_a_template_that_became_unsafe_leaves_the_pod_and_policies_still_reach_i
     world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write"]}})
     world.look()
     assert world.condition("PodReady") == ("False", "UnsafeTemplate")
-    assert world.sources == ["ToolPolicy/cap"]
+    assert world.sources == ["ToolPolicy/cap", "MCPAgent/dev"]
     assert "delete Pod" not in world.cluster.writes
 
 

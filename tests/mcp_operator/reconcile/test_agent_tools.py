@@ -9,6 +9,8 @@ from mcp_operator.reconcile import agent_tools
 from mcp_operator.reconcile.agent_inputs import Server
 from toolman.policy import Layer, Rules
 
+SILENT = Layer(source="MCPAgent/dev")
+
 
 def agent(
     naming: str = "Prefixed", required: tuple[str, ...] = (), servers: tuple[str, ...] = ("files",)
@@ -44,18 +46,18 @@ def test_what_is_denied_is_listed_with_the_layer_that_denies_it() -> None:
 
 
 def test_two_tools_of_one_name_are_both_invisible_as_in_toolman() -> None:
-    seen = agent_tools.sight(agent("Plain"), [server("a", "read", "x"), server("b", "read")], [])
+    seen = agent_tools.sight(agent("Plain"), [server("a", "read", "x"), server("b", "read")], [SILENT])
     assert (seen.tools.visible, seen.tools.total, seen.tools.names) == (1, 3, ["x"])
 
 
 def test_lists_are_bounded_and_counts_are_whole() -> None:
     many = [server(f"s{number}", *(f"t{index}" for index in range(50))) for number in range(3)]
-    seen = agent_tools.sight(agent(), many, [])
+    seen = agent_tools.sight(agent(), many, [SILENT])
     assert (seen.tools.visible, len(seen.tools.names)) == (150, 50)
     denied = agent_tools.sight(agent(), many, [Layer(source="x", tools=Rules(allow=()))])
     assert (denied.denied_count, len(denied.denied)) == (150, 50)
 
 
 def test_a_tool_beyond_those_that_a_status_lists_may_be_there() -> None:
-    outcome = agent_tools.required(agent(required=("files/more",)), [server("files", "read", count=80)], [])
+    outcome = agent_tools.required(agent(required=("files/more",)), [server("files", "read", count=80)], [SILENT])
     assert isinstance(outcome, Done)

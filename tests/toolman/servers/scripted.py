@@ -118,6 +118,7 @@ def state() -> dict[str, Any]:
         "ignored": int(status["SigIgn"], 16) & ~PYTHONS_OWN,
         "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd")),  # noqa: PTH208
         "cancelled": cancelled,
+        "waiting": len(waiting),
         "environment": dict(os.environ),
         "directory": os.getcwd(),  # noqa: PTH109
         "arguments": sys.argv[1:],
@@ -145,6 +146,8 @@ def receive(line: str, message: dict[str, Any]) -> None:
             cancelled.append(message["params"])
         case None:
             reply(answers.pop()["for"], text(message))
+        case _ if "id" in message:
+            send(id=message["id"], error={"code": -32601, "message": "Method not found"})
 
 
 def page(message: dict[str, Any]) -> None:

@@ -1,35 +1,62 @@
 """The configuration file: what toolman reads and the operator writes.
 
 The operator builds a :class:`Config` and dumps it, so a change here that it does not follow fails at type check.
-Unknown keys are errors: a misspelt rule must not silently allow something.
+Unknown keys are errors: a misspelt rule must not silently allow something. How a file is read is
+:mod:`toolman.configfile`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from toolman.policy import Layer
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from toolman.manifest import Tool
+from toolman.policy import Layer, Seconds
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 ServerName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 Naming = Literal["prefixed", "plain"]
 """How agents see a tool: ``server__tool``, or the server's own name (two servers with the same name then collide)."""
+
+Sharing = Literal["shared", "perSession"]
+"""Whether all clients use one connection to a server, or each session of a client has one of its own."""
+
+ServerRequest = Literal["elicitation", "sampling", "roots"]
+"""What a server may ask of a client."""
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text says where and what to do."""
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class _Strict(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True
+):
     """Base of every section."""
+
+
+class Secret(_Strict, frozen=True):
+    """A text in a file of its own, such as a token; never logged.
+
+    Attributes:
+        file: Its path; read again when the file changes.
+    """
+
+    file: str
+
+
+class Certificate(_Strict, frozen=True):
+    """What TLS is served with.
+
+    Attributes:
+        certificate: Path of a PEM file with the certificate and those above it.
+        key: Path of a PEM file with its key.
+    """
+
+    certificate: str
+    key: str
 
 
 class Listen(_Strict, frozen=True):
@@ -39,65 +66,207 @@ class Listen(_Strict, frozen=True):
         loopback: Bind 127.0.0.1 and, where the machine has it, ::1, and nothing else. Otherwise ``host``.
         host: Address to bind when not ``loopback``.
         port: TCP port.
+        path: Of the endpoint for all servers; each server has one of its own below it, by its name.
         allowed_hosts: Host header names accepted besides localhost and the bound address (DNS rebinding).
         allowed_origins: Origin header values accepted besides those of localhost.
+        token: Bearer token that callers must show; without, none is asked for.
         refuse_uids: Callers with these user IDs are not served: MCP servers of the same Pod are not agents. Only with
             ``loopback``.
+        tls: Serve https.
+        max_body: Bytes of one request's body.
+        max_connections: Open at a time; more are answered with 503.
     """
 
     loopback: bool = True
     host: str = "0.0.0.0"  # noqa: S104 - the container image's default; a sidecar's configuration says loopback
     port: Port = 3000
+    path: Annotated[str, msgspec.Meta(pattern=r"\A(/[A-Za-z0-9._~-]+)+\Z")] = "/mcp"
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    token: Secret | None = None
     refuse_uids: tuple[int, ...] = ()
+    tls: Certificate | None = None
+    max_body: Annotated[int, msgspec.Meta(ge=1024)] = 4 * 1024 * 1024
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 1024
 
 
 class Admin(_Strict, frozen=True):
-    """Where the kubelet asks ``/livez`` and ``/readyz``. Never names a tool: an agent can reach this port."""
+    """Where the kubelet asks ``/livez`` and ``/readyz``, Prometheus ``/metrics`` and the operator ``/report``.
+
+    An agent can reach this port: without the token nothing names a tool that is hidden, and ``/report`` is not served.
+
+    Attributes:
+        host: Address to bind.
+        port: TCP port.
+        token: Bearer token for ``/report``.
+    """
 
     host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the Pod
     port: Port = 9464
+    token: Secret | None = None
 
 
 class Process(_Strict, frozen=True, tag_field="kind", tag="process"):
-    """A child process that speaks MCP over stdio. ``env`` is added to toolman's own environment."""
+    """A child process that speaks MCP over stdio.
+
+    Attributes:
+        command: The program and its arguments; no shell reads them.
+        env: Added to toolman's own environment.
+    """
 
     command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     env: dict[str, str] = {}
 
 
 class Pipes(_Strict, frozen=True, tag_field="kind", tag="pipes"):
-    """A container of the same Pod, joined by named pipes in ``directory``, which toolman makes."""
+    """A container of the same Pod, joined by named pipes.
+
+    Attributes:
+        directory: Where toolman makes them.
+    """
 
     directory: str
 
 
-Upstream = Process | Pipes
+class Http(_Strict, frozen=True, tag_field="kind", tag="http"):
+    """A server that speaks streamable HTTP.
+
+    Attributes:
+        url: ``http://`` or ``https://``, of its endpoint.
+        headers: Sent with every request: a text, or a file that holds it.
+        ca: PEM file of the authorities to trust instead of the system's.
+    """
+
+    url: str
+    headers: dict[str, str | Secret] = {}
+    ca: str | None = None
+
+
+class Sse(_Strict, frozen=True, tag_field="kind", tag="sse"):
+    """A server that speaks the HTTP+SSE transport of 2024-11-05.
+
+    Attributes:
+        url: ``http://`` or ``https://``, of its event stream.
+        headers: Sent with every request: a text, or a file that holds it.
+        ca: PEM file of the authorities to trust instead of the system's.
+    """
+
+    url: str
+    headers: dict[str, str | Secret] = {}
+    ca: str | None = None
+
+
+class Docker(_Strict, frozen=True, tag_field="kind", tag="docker"):
+    """A sandbox: a container of its own for every session of a client, speaking over its stdio.
+
+    Attributes:
+        image: Reference of the image, which is there or can be pulled.
+        command: Instead of the image's own.
+        env: Of the container.
+        network: Docker network mode or network.
+        memory: Bytes.
+        pids: Processes and threads.
+        cpus: Of one core.
+        user: ``uid`` or ``uid:gid`` instead of the image's own.
+        tmpfs: Bytes of ``/tmp``, the only place that can be written to; 0 for none.
+        labels: Besides toolman's own.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    network: str = "none"
+    memory: Annotated[int, msgspec.Meta(ge=6 * 1024 * 1024)] = 512 * 1024 * 1024
+    pids: Annotated[int, msgspec.Meta(ge=1)] = 128
+    cpus: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    user: str | None = None
+    tmpfs: Annotated[int, msgspec.Meta(ge=0)] = 64 * 1024 * 1024
+    labels: dict[str, str] = {}
+
+
+Upstream = Process | Pipes | Http | Sse | Docker
 
 
 class Timeouts(_Strict, frozen=True):
     """Seconds.
 
     Attributes:
-        start: From starting the server to its answer to ``initialize`` and ``tools/list``.
-        call: Silence after which one call is answered with an error; progress resets it.
+        start: From starting the server to its answer to the handshake and the lists.
+        idle: Silence after which one call is answered with an error; progress resets it.
     """
 
     start: Seconds = 60.0
-    call: Seconds = 300.0
+    idle: Seconds = 300.0
 
 
 class Server(_Strict, frozen=True):
-    """One MCP server and how to reach it."""
+    """One MCP server and how to reach it.
+
+    Attributes:
+        name: Prefix of its tools, and of its own endpoint's path.
+        upstream: How to reach it.
+        sessions: Whether clients share one connection to it; sandboxes (``kind: docker``) are never shared.
+        timeouts: How long is waited for it.
+        manifest: Its tools as they were when it was verified, None if that is not known.
+        pin: What happens to a tool that differs from the manifest: ``enforce`` hides it, ``audit`` reports it.
+        server_requests: What it may ask of clients; the layers can narrow it.
+        max_message: Bytes of one message from it; more and it is ended.
+    """
 
     name: ServerName
     upstream: Upstream
+    sessions: Sharing = "shared"
     timeouts: Timeouts = Timeouts()
+    manifest: tuple[Tool, ...] | None = None
+    pin: Literal["enforce", "audit", "off"] = "enforce"
+    server_requests: tuple[ServerRequest, ...] = ("elicitation",)
+    max_message: Annotated[int, msgspec.Meta(ge=64 * 1024, le=1024 * 1024 * 1024)] = 16 * 1024 * 1024
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all clients use one connection to it."""
+        return self.sessions == "shared" and not isinstance(self.upstream, Docker)
+
+
+class AuditLog(_Strict, frozen=True):
+    """The audit log: where it goes; arguments of calls never do.
+
+    Attributes:
+        sink: ``stdout``, ``none``, or the path of a file that is appended to.
+        arguments: Only ``none``: their values may be secrets.
+    """
+
+    sink: Annotated[str, msgspec.Meta(pattern=r"\A(stdout|none|.*/.+)\Z")] = "stdout"
+    arguments: Literal["none"] = "none"
+
+
+class SessionStore(_Strict, frozen=True):
+    """The sessions of clients.
+
+    Attributes:
+        store: ``memory``, or ``redis://host:port/db``: then sessions survive toolman and are known to several.
+        password: Of Redis.
+        ttl: Seconds without use after which a session ends.
+    """
+
+    store: Annotated[str, msgspec.Meta(pattern=r"\A(memory|rediss?://.+)\Z")] = "memory"
+    password: Secret | None = None
+    ttl: Seconds = 1800.0
 
 
 class Config(_Strict, frozen=True):
-    """The whole file. ``layers`` are asked in their order; see :mod:`toolman.policy`."""
+    """The whole file.
+
+    Attributes:
+        version: Of this format.
+        listen: Where agents connect.
+        admin: Where the kubelet, Prometheus and the operator ask; without it nobody can.
+        naming: How agents see tools: ``server__tool``, or the server's own name.
+        servers: In the order in which their tools are listed.
+        layers: Who allows and denies what, asked in their order; a server that no enforcing layer is about is closed.
+        audit: The audit log.
+        sessions: The sessions of clients.
+    """
 
     version: Literal[1] = 1
     listen: Listen = Listen()
@@ -105,42 +274,8 @@ class Config(_Strict, frozen=True):
     naming: Naming = "prefixed"
     servers: tuple[Server, ...] = ()
     layers: tuple[Layer, ...] = ()
-
-
-def loads(data: bytes, origin: str = "configuration") -> Config:
-    """Read a configuration from JSON.
-
-    Args:
-        data: The JSON text.
-        origin: What to call it in an error.
-
-    Raises:
-        ConfigError: Not JSON, an unknown or missing key, a wrong type, two servers of one name, or callers' users
-            that cannot be known.
-    """
-    try:
-        config = msgspec.json.decode(data, type=Config)
-    except msgspec.DecodeError as error:  # ValidationError is one, too
-        raise ConfigError(f"{origin}: {error}") from error
-    repeated = [name for name, count in Counter(server.name for server in config.servers).items() if count > 1]
-    if repeated:
-        raise ConfigError(f"{origin}: two servers are named {repeated[0]!r}: give each a name of its own")
-    if config.listen.refuse_uids and not config.listen.loopback:
-        raise ConfigError(f"{origin}: listen.refuseUids needs listen.loopback: users are known on this machine alone")
-    return config
-
-
-def load(path: Path) -> Config:
-    """Read a configuration file.
-
-    Raises:
-        ConfigError: As :func:`loads`, or the file cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    return loads(data, str(path))
+    audit: AuditLog = AuditLog()
+    sessions: SessionStore = SessionStore()
 
 
 def dumps(config: Config) -> bytes:

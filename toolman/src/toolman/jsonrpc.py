@@ -8,11 +8,12 @@ the one that was decided on. Pure: no I/O.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
+
+from toolman import surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,24 @@ INVALID_PARAMS = -32602
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 """Keys of a message of which no variant may appear beside them."""
 
-CALL_KEYS = frozenset({"name", "arguments", "_meta"})
-META_KEYS = frozenset({"progressToken"})
-LIST_KEYS = frozenset({"cursor"})
+PARAMS_KEYS = frozenset(
+    {"name", "uri", "ref", "cursor", "taskId", "task", "arguments", "_meta", "requestState", "inputResponses"}
+)
+META_KEYS = frozenset(
+    {
+        "progressToken",
+        "io.modelcontextprotocol/protocolVersion",
+        "io.modelcontextprotocol/clientInfo",
+        "io.modelcontextprotocol/clientCapabilities",
+        "io.modelcontextprotocol/logLevel",
+        "io.modelcontextprotocol/subscriptionId",
+        "io.modelcontextprotocol/related-task",
+    }
+)
+REFERENCE_KEYS = frozenset({"type", "name", "uri"})
+RESULT_KEYS = frozenset({"resultType", "inputRequests", "requestState", "taskId", "_meta"})
+OPENING_KEYS = frozenset({"protocolVersion", "capabilities", "clientInfo"})
+CAPABILITY_KEYS = frozenset({"elicitation", "sampling", "roots", "tasks", "extensions"})
 TOOL_KEYS = frozenset({"name"})
 """Keys, per kind of object, of which no variant is accepted: the guarded ones of :func:`members`."""
 
@@ -35,6 +51,8 @@ Members = dict[str, Raw]
 
 Outcome = tuple[bytes, bytes | Raw]
 """How a request ended: :data:`RESULT` or :data:`ERROR`, and the raw value behind it."""
+
+_TWICE = "a key appears twice in one object: send each key once"
 
 RESULT = b',"result":'
 ERROR = b',"error":'
@@ -58,26 +76,30 @@ class Message(msgspec.Struct):
         identifier: The id as raw JSON, to be echoed; None in a notification.
         key: The id's value: ``1`` and ``"1"`` differ, two spellings of one string do not.
         params: Raw JSON object on one line, None if absent.
+        outcome: What a response says, on one line; None in everything else.
     """
 
     method: str | None
     identifier: bytes | None
     key: int | str | None
     params: bytes | None
+    outcome: Outcome | None = None
 
 
 _split = msgspec.json.Decoder(Members).decode
+_split_array = msgspec.json.Decoder(list[Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _identifier = msgspec.json.Decoder(int | str).decode
+
+
+class _Error(msgspec.Struct):
+    code: int
+
+
+_error = msgspec.json.Decoder(_Error).decode
 encode = msgspec.json.encode
 
-_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
-_AFTER = re.compile(rb"[ \t\n\r]*([,}])")
-_SURROGATES = tuple(b"\\u%c%c" % (first, second) for first in b"dD" for second in b"89abcdefABCDEF")
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-_PREFIXES = {key: encode(key) + b":" for key in (*ENVELOPE, "name", "arguments", "_meta", "progressToken")}
+_PREFIXES = {key: encode(key) + b":" for key in (*ENVELOPE, *PARAMS_KEYS, *META_KEYS, *RESULT_KEYS)}
 
 
 def members(data: bytes | Raw, guarded: frozenset[str]) -> Members:
@@ -93,13 +115,13 @@ def members(data: bytes | Raw, guarded: frozenset[str]) -> Members:
     try:
         found = _split(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = _split_with_surrogates(bytes(data))
+        return _split_slowly(bytes(data), guarded)
     # Compact text has exactly this length if and only if no key is repeated: a repetition would make it longer.
     size = 1 + 4 * len(found)
     for key, value in found.items():
         size += len(key) + len(value)
-    if size != len(data) and _spans(bytes(data), found) is None:
-        raise Malformed(INVALID_REQUEST, "a key appears twice in one object: send each key once")
+    if size != len(data) and surrogates.spans(bytes(data), found) is None:
+        raise Malformed(INVALID_REQUEST, _TWICE)
     if not guarded.issuperset(found):
         _refuse_variants(found, guarded)
     return found
@@ -134,20 +156,61 @@ def parse(data: bytes) -> Message:
         return Message(_read_method(found["method"], about), identifier, key, _read_params(found.get("params"), about))
     if identifier is None or ("result" in found) == ("error" in found):
         raise Malformed(INVALID_REQUEST, "neither a request nor a response", about)
-    return Message(None, identifier, key, None)
+    return Message(None, identifier, key, None, _read_outcome(found))
 
 
-def parse_call(params: bytes | None) -> tuple[str, Members]:
-    """Read the params of ``tools/call``: the tool's name and all members.
+def split_batch(data: bytes) -> list[bytes] | None:
+    """Take a batch apart, as revision 2025-03-26 has it; None if this is a single message.
 
     Raises:
-        Malformed: No name, or keys that could be read in two ways.
+        Malformed: An empty batch, or no JSON.
     """
-    found = members(params or b"{}", CALL_KEYS)
+    if data.lstrip()[:1] != b"[":
+        return None
+    if not data.isascii():
+        _check_utf8(data)
+    found = elements(data)
+    if not found:
+        raise Malformed(INVALID_REQUEST, "an empty batch: send at least one message")
+    return [bytes(item) for item in found]
+
+
+def elements(data: bytes | Raw) -> list[Raw]:
+    """Split a JSON array into its elements.
+
+    Raises:
+        Malformed: Not an array.
+    """
     try:
-        return _text(found["name"]), found
-    except (KeyError, msgspec.DecodeError):
-        raise Malformed(INVALID_PARAMS, '"name" must be a string') from None
+        return _split_array(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            return surrogates.split_array(bytes(data))
+        except ValueError as problem:
+            raise Malformed(PARSE_ERROR, f"not a JSON array: {problem}") from None
+
+
+def text(found: Mapping[str, bytes | Raw], key: str) -> str:
+    """Read a member that must be there and a string.
+
+    Raises:
+        Malformed: It is not.
+    """
+    value = found.get(key)
+    if value is not None:
+        try:
+            return _text(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+    raise Malformed(INVALID_PARAMS, f'"{key}" must be a string')
+
+
+def error_code(value: bytes | Raw) -> int | None:
+    """Read the code of an error object, None if it has none."""
+    try:
+        return _error(value).code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def request(number: bytes, method: bytes, params: bytes) -> bytes:
@@ -172,9 +235,12 @@ def result(value: bytes | Raw) -> Outcome:
     return RESULT, value
 
 
-def error(code: int, text: str) -> Outcome:
-    """Make the outcome of a failure."""
-    return ERROR, encode({"code": code, "message": text})
+def error(code: int, text: str, data: object = None) -> Outcome:
+    """Make the outcome of a failure; ``data`` is left out if None."""
+    value: dict[str, object] = {"code": code, "message": text}
+    if data is not None:
+        value["data"] = data
+    return ERROR, encode(value)
 
 
 def on_one_line(text: bytes) -> bytes:
@@ -187,9 +253,7 @@ def on_one_line(text: bytes) -> bytes:
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
 
 
-def repaired(data: bytes) -> bytes:
-    """Replace lone surrogates, which are legal in JSON and which msgspec refuses, by U+FFFD."""
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+repaired = surrogates.repaired
 
 
 def _check_utf8(data: bytes) -> None:
@@ -222,6 +286,22 @@ def _read_params(raw: Raw | None, about: bytes) -> bytes | None:
     return on_one_line(text)
 
 
+def _read_outcome(found: Members) -> Outcome:
+    kind = RESULT if "result" in found else ERROR
+    return kind, on_one_line(bytes(found["result" if kind is RESULT else "error"]))
+
+
+def _split_slowly(data: bytes, guarded: frozenset[str]) -> Members:
+    try:
+        found = surrogates.split(data)
+    except ValueError as problem:
+        raise Malformed(PARSE_ERROR, f"not a JSON object: {problem}") from None
+    if found is None:
+        raise Malformed(INVALID_REQUEST, _TWICE)
+    _refuse_variants(found, guarded)
+    return found
+
+
 def _refuse_variants(found: Members, guarded: frozenset[str]) -> None:
     for key in found:
         plain = key.split("\0", 1)[0].casefold()
@@ -233,46 +313,10 @@ def _fold(guarded: frozenset[str]) -> frozenset[str]:
     return frozenset(key.casefold() for key in guarded)
 
 
-_FOLDED = {guarded: _fold(guarded) for guarded in (ENVELOPE, CALL_KEYS, META_KEYS, TOOL_KEYS, LIST_KEYS)}
-
-
-def _split_with_surrogates(data: bytes) -> Members:
-    """Split an object that has lone surrogates: legal JSON that msgspec refuses and JavaScript writes.
-
-    The structure is read from a copy of the same length without them, the values are taken from the original.
-    """
-    masked = data
-    for start in _SURROGATES:  # one by one: a regular expression makes a list of all that it finds, many times the data
-        masked = masked.replace(start, rb"\u20")
-    try:
-        found = _split(masked)
-        spans = _spans(masked, found)
-        if spans is None:
-            raise Malformed(INVALID_REQUEST, "a key appears twice in one object: send each key once")
-        return {_text(data[key]): Raw(data[value]) for key, value in spans}
-    except RecursionError:
-        raise Malformed(PARSE_ERROR, "nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise Malformed(PARSE_ERROR, f"not a JSON object: {problem}") from None
-
-
-def _spans(data: bytes, found: Members) -> list[tuple[slice, slice]] | None:
-    """Find where keys and values are; None if a key is repeated.
-
-    Follows the text with the values found. A repeated key leaves one value too few or another one in its place, and
-    as no JSON value is the beginning of another (a number is followed by a blank, a comma or a brace), the two part.
-    """
-    spans = []
-    position = data.index(b"{") + 1
-    last = b"," if found else b"}"
-    for value in found.values():
-        key = _KEY.match(data, position)
-        if last != b"," or key is None or not data.startswith(bytes(value), key.end()):
-            return None
-        end = key.end() + len(value)
-        after = _AFTER.match(data, end)
-        if after is None:
-            return None
-        spans.append((slice(*key.span(1)), slice(key.end(), end)))
-        position, last = after.end(), after[1]
-    return spans if last == b"}" else None
+_FOLDED = {
+    guarded: _fold(guarded)
+    for guarded in (
+        *(ENVELOPE, PARAMS_KEYS, META_KEYS, REFERENCE_KEYS, RESULT_KEYS, OPENING_KEYS, CAPABILITY_KEYS, TOOL_KEYS),
+        frozenset[str](),
+    )
+}

@@ -1,4 +1,4 @@
-"""Running toolman: sockets, uvicorn, signals, and an end in order.
+"""Running toolman: its parts put together, sockets, signals, and an end in order.
 
 On SIGTERM or SIGINT: no new connections, streams end, calls on their way get a moment, then the servers are ended.
 """
@@ -9,181 +9,225 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
+import resource
 import signal
-import sys
-from typing import TYPE_CHECKING, Any
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from toolman import app, callers, listeners, memory, ports, reload
+from toolman import listeners, memory, ports, reload, tokens, traces
 from toolman.audit import Audit
-from toolman.gateway import Gateway
+from toolman.callers import Doorkeeper, Lookup
+from toolman.core.dispatch import Dispatcher
+from toolman.core.gateway import Gateway
+from toolman.core.inspection import Inspection
+from toolman.front import runner
+from toolman.front.bearer import Bearer
+from toolman.front.connection import Front
+from toolman.front.endpoint import Endpoint
+from toolman.front.population import Population
+from toolman.netlink import Diagnosis
+from toolman.sessions import Sessions
+from toolman.upstreams import kinds
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
-    from pathlib import Path
 
-    from starlette.applications import Starlette
-
-    from toolman.config import Config
+    from toolman.config import Certificate, Config
+    from toolman.front.runner import Server
+    from toolman.sessions import Store
+    from toolman.store import RedisStore
 
 log = logging.getLogger(__name__)
-
-KEEP_ALIVE = 15 * 60
-"""Seconds that an idle connection stays. uvicorn's 5 are shorter than an agent thinks between two calls."""
 
 GRACE = 3.0
 """Seconds for calls on their way when toolman is told to end."""
 
-REFUSALS_INTERVAL = 10.0
-"""Seconds between two lines about refused callers."""
+SPARE_FILES = 512
+"""Open files besides the connections of agents: servers' pipes, their children's, the log's."""
 
-_LAST_RESORT = 15
-"""Seconds after which uvicorn gives up on connections: more than ending calls and servers takes."""
-
-
-class Refusals:
-    """Tells of refused callers, at most one line in a while: who is refused must not be able to fill the log."""
-
-    def __init__(self) -> None:
-        self._silent_until = 0.0
-        self._untold = 0
-
-    def note(self, problem: str, now: float) -> None:
-        """Take note of one.
-
-        Args:
-            problem: Why it was refused.
-            now: Seconds, monotonic.
-        """
-        self._untold += 1
-        if now >= self._silent_until:
-            log.warning("refused a caller: %s (%d since the last such line)", problem, self._untold)
-            self._untold, self._silent_until = 0, now + REFUSALS_INTERVAL
+_POLL = 0.05
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """HTTP for callers that may be served: asked once, when the connection is made."""
+class Overrides(NamedTuple):
+    """What the command line says about listening, whatever the configuration says now and later."""
 
-    def __init__(self, *args: Any, gateway: Gateway, refusals: Refusals, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's business
-        super().__init__(*args, **kwargs)
-        self._gateway = gateway
-        self._refusals = refusals
+    host: str | None = None
+    port: int | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Serve the connection, or end it before a byte of it is read."""
-        refused = self._gateway.config.listen.refuse_uids
-        if refused:
-            peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-            problem = callers.refusal(peer[:2], here[:2], refused) if peer and here else "it has no address any more"
-            if problem is not None:
-                self._refusals.note(problem, self.loop.time())
-                self.transport = transport
-                transport.abort()
-                return
-        super().connection_made(transport)
+    def apply(self, config: Config) -> Config:
+        """Give the configuration that is meant."""
+        listen = config.listen
+        if self.host is not None:
+            is_loopback = self.host in _LOOPBACK
+            host = listen.host if is_loopback else self.host
+            listen = msgspec.structs.replace(listen, loopback=is_loopback, host=host)
+        if self.port is not None:
+            listen = msgspec.structs.replace(listen, port=self.port)
+        return msgspec.structs.replace(config, listen=listen)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: two servers share the process."""
+class Parts(NamedTuple):
+    """What serves agents."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    gateway: Gateway
+    sessions: Sessions
+    dispatcher: Dispatcher
+    connections: Population
+    front: Front
 
 
-def serve(config: Config, path: Path | None = None, port: int | None = None) -> None:
+def serve(config: Config, path: Path | None = None, overrides: Overrides | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         config: What to serve.
         path: The file it came from, watched for changes.
-        port: Listen there, whatever the configuration says now and later.
+        overrides: What counts more than the configuration.
 
     Raises:
-        CannotListenError: An address cannot be bound.
+        CannotListenError: An address cannot be bound, or the certificate cannot be used.
+        ConfigError: Nothing can be made of a server's configuration.
     """
-    sockets, probes = ports.bind(_at(port, config))
+    overrides = overrides or Overrides()
+    meant = overrides.apply(config)
+    _check_certificate(meant.listen.tls)
+    _allow_files(meant.listen.max_connections + SPARE_FILES)
+    bound = ports.bind(meant)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, path, port, sockets, probes))
+        runner.run(_serve(meant, path, overrides, bound))
 
 
-def _at(port: int | None, config: Config) -> Config:
-    if port is None:
-        return config
-    return msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, port=port))
+def assemble(config: Config, audit: Audit, store: Store | None = None) -> Parts:
+    """Put together what serves agents; nothing is started.
+
+    Args:
+        config: What to serve.
+        audit: Gets a record for each use of something.
+        store: Where sessions outlive this process.
+    """
+    loop = asyncio.get_running_loop()
+    sessions = Sessions(loop.time, config.sessions.ttl, store)
+    gateway = Gateway(config, kinds.Connectors(), sessions)
+    dispatcher = Dispatcher(gateway, audit, tokens.raw(32))
+
+    connections = Population(loop.time, loop.call_later)
+    endpoint = Endpoint(dispatcher, gateway, sessions, connections, loop.time)
+    doorkeeper = Doorkeeper(lambda: gateway.config.listen.refuse_uids, Lookup(Diagnosis()), loop.time)
+    return Parts(gateway, sessions, dispatcher, connections, Front(endpoint, doorkeeper, connections))
 
 
-async def _serve(
-    config: Config, path: Path | None, port: int | None, sockets: list[socket.socket], probes: list[socket.socket]
-) -> None:
+async def _serve(config: Config, path: Path | None, overrides: Overrides, bound: ports.Bound) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    gateway = Gateway(_at(port, config))
-    audit = Audit(sys.stdout.fileno())
-    servers = [(_server(app.Front(gateway, audit), gateway), sockets)]
+    audit, store = Audit(config.audit.sink), _store(config)
+    parts = assemble(config, audit, store)
+    inspection = Inspection(parts.gateway, lambda: "" if store is None else store.problem)
+    parts.gateway.traces = tracing = traces.open_traces(os.environ)
+    await kinds.prepare(config.servers)
+    parts.gateway.start()
+    sockets, probes = bound
+    servers = [(runner.agents(parts.front, config.listen.tls), sockets)]
     if probes:
-        servers.append((_server(app.admin(lambda: not ending.is_set())), probes))
-    tasks = [asyncio.create_task(server.serve(bound), name="http") for server, bound in servers]
+        servers.append((runner.admin(lambda: not ending.is_set(), inspection, _bearer(config)), probes))
+    tasks = [asyncio.create_task(server.serve(each), name="http") for server, each in servers]
     if path is not None:
-        watch = reload.watch(path, config, lambda found: gateway.apply(_at(port, found)))
+        apply = functools.partial(_apply, overrides, parts, audit)
+        watch = reload.watch(path, config, apply, inspection.reloaded)
         tasks.append(asyncio.create_task(watch, name="configuration watch"))
     for task in tasks:
         task.add_done_callback(lambda _: ending.set())  # none of them ends by itself: a bug must not go unseen
-    gateway.start()
-    for bound in sockets:
-        host, number = bound.getsockname()[:2]
-        log.info("listening at http://%s:%d%s", f"[{host}]" if ":" in host else host, number, app.PATH)
+    _announce(config, sockets)
     memory.settle()
     try:
         await ending.wait()
         log.info("ending")
     finally:
-        await _end(gateway, [server for server, _ in servers], tasks)
-        audit.flush()
+        await _end(parts, [server for server, _ in servers], tasks)
+        if store is not None:
+            await store.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
+        audit.close()
 
 
-async def _end(gateway: Gateway, servers: list[_Server], tasks: list[asyncio.Task[None]]) -> None:
+def _bearer(config: Config) -> Bearer | None:
+    """Give what checks who asks for the report, if there is one to be had."""
+    token = config.admin.token if config.admin is not None else None
+    return None if token is None else Bearer(token, asyncio.get_running_loop().time)
+
+
+def _apply(overrides: Overrides, parts: Parts, audit: Audit, found: Config) -> None:
+    """Put another configuration in force as a whole, or raise and leave all as it was."""
+    config = overrides.apply(found)
+    parts.gateway.apply(config)
+    parts.sessions.ttl = config.sessions.ttl
+    audit.use(config.audit.sink)
+
+
+def _store(config: Config) -> RedisStore | None:
+    """Give what keeps sessions for longer than this process lives."""
+    chosen = config.sessions
+    if chosen.store == "memory":
+        return None
+    from toolman.store import RedisStore  # noqa: PLC0415 - only where there is a Redis
+
+    secret = chosen.password
+
+    def password() -> str | None:
+        return None if secret is None else Path(secret.file).read_text("utf-8").strip()
+
+    return RedisStore(chosen.store, chosen.ttl, password, asyncio.get_running_loop().time)
+
+
+async def _end(parts: Parts, servers: list[Server], tasks: list[asyncio.Task[None]]) -> None:
+    """End in order: accept no more, end streams, let calls finish, end the servers, cut what is left."""
     for server in servers:
-        server.should_exit = True
-    gateway.sessions.end_streams()
+        server.end()
+    parts.sessions.end_streams()
+    parts.dispatcher.end_listens()
     for task in tasks[len(servers) :]:
         task.cancel()
-    await gateway.finish_calls(GRACE)
-    await gateway.stop()  # what is still on its way is answered with an error
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            while parts.connections.is_serving:  # noqa: ASYNC110 - once, at the very end
+                await asyncio.sleep(_POLL)
+    await parts.gateway.stop()  # what is still on its way is answered with an error
+    await parts.sessions.settle()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
 
 
-def _server(application: Starlette, gateway: Gateway | None = None) -> _Server:
-    protocol: Any = (
-        HttpToolsProtocol
-        if gateway is None
-        else functools.partial(GuardedProtocol, gateway=gateway, refusals=Refusals())
-    )
-    return _Server(
-        uvicorn.Config(
-            application,
-            http=protocol,
-            interface="asgi3",
-            loop="none",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            backlog=listeners.BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=_LAST_RESORT,
-        )
-    )
+def _check_certificate(certificate: Certificate | None) -> None:
+    if certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate.certificate, certificate.key)
+    except (OSError, ssl.SSLError) as problem:
+        raise listeners.CannotListenError(f"listen.tls cannot be used: {problem}") from problem
+
+
+def _allow_files(wanted: int) -> None:
+    """Have as many files open as connections need: otherwise the system refuses what the configuration allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most < wanted:
+            log.warning("only %d files may be open, fewer than listen.maxConnections needs", most)
+
+
+def _announce(config: Config, sockets: list[socket.socket]) -> None:
+    scheme = "http" if config.listen.tls is None else "https"
+    for bound in sockets:
+        host, number = bound.getsockname()[:2]
+        log.info("listening at %s://%s:%d%s", scheme, f"[{host}]" if ":" in host else host, number, config.listen.path)

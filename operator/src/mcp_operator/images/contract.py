@@ -61,7 +61,7 @@ class BuildRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool as the handshake saw it. ``hash`` is that of its canonical JSON (sorted keys), ``sha256:<hex>``."""
+    """A tool as the handshake saw it. ``hash`` is :func:`toolman.manifest.tool_hash`."""
 
     name: str
     hash: str

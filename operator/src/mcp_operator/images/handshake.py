@@ -5,13 +5,13 @@ What a server answers was written by a stranger: every length is bounded, every 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp_operator.images import redact
 from mcp_operator.images.contract import Tool
+from toolman import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,12 +63,6 @@ class Manifest:
     noise: int
 
 
-def tool_hash(tool: dict[str, Any]) -> str:
-    """Hash a tool as ``tools/list`` gives it: canonical JSON (sorted keys, no blanks, ASCII), ``sha256:<hex>``."""
-    text = json.dumps(tool, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def perform(channel: Channel, budget: Budget) -> Manifest:
     """Do the handshake.
 
@@ -107,7 +101,7 @@ def _tools(peer: _Peer) -> Iterator[Tool]:
             name = _name(tool)
             if name not in seen:
                 seen.add(name)
-                yield Tool(name=name, hash=tool_hash(tool))
+                yield Tool(name=name, hash=manifest.tool_hash(tool))
         if len(seen) > MAX_TOOLS:
             raise HandshakeError(f"the server lists more than {MAX_TOOLS} tools")
         # The empty string is a cursor, too: only its absence ends the list.

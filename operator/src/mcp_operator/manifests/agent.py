@@ -1,7 +1,8 @@
-"""The user's own containers in the agent's Pod: as they are written, with the wrapper, toolman's URL and hardening."""
+"""The user's own containers in the agent's Pod: as written, with the wrapper, where toolman is, and hardening."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
@@ -9,11 +10,18 @@ from mcp_operator.manifests import security
 from mcp_wrapper import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where client libraries look
 TOKEN_SECONDS = 3607
 """What Kubernetes itself asks for."""
+
+_URL = {"name": environment.URL_VARIABLE, "value": names.TOOLMAN_URL}
+_UID = {"name": environment.UID_VARIABLE, "value": str(names.TOOLMAN_UID)}
+WRAPPER_VARIABLES = (_URL, _UID)
+"""Where toolman is, and as whom it must listen there: a sidecar that takes its port while it restarts gets nothing."""
+LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)", re.IGNORECASE)
+"""How a URL of something in the same Pod begins."""
 
 _WRAPPER_MOUNT = {"name": names.INSTALL_VOLUME, "mountPath": names.INSTALL_PATH, "readOnly": True}
 _TOKEN_MOUNT = {"name": names.TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
@@ -28,12 +36,10 @@ def container(written: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, 
     """
     variables = written.get("env") or []
     mounts = written.get("volumeMounts") or []
-    if all(variable.get("name") != environment.URL_VARIABLE for variable in variables):
-        variables = [*variables, {"name": environment.URL_VARIABLE, "value": names.TOOLMAN_URL}]
     token = [_TOKEN_MOUNT] if wants_token(spec) and all(m.get("mountPath") != TOKEN_PATH for m in mounts) else []
     return {
         **written,
-        "env": variables,
+        "env": [*variables, *_wrapper_variables(variables)],
         "volumeMounts": [*mounts, _WRAPPER_MOUNT, *token],
         "securityContext": security.hardened(written.get("securityContext") or {}, spec.get("securityContext") or {}),
     }
@@ -51,6 +57,14 @@ def volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     volume ourselves, into the user's containers only.
     """
     return [*(spec.get("volumes") or []), *([_token()] if wants_token(spec) else [])]
+
+
+def _wrapper_variables(variables: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    given = {variable.get("name"): variable.get("value") for variable in variables}
+    url = given.get(environment.URL_VARIABLE)
+    # The user's own URL of something outside of the Pod: nobody on this machine listens there.
+    elsewhere = isinstance(url, str) and not LOOPBACK.match(url)
+    return [each for each in WRAPPER_VARIABLES if each["name"] not in given and not (elsewhere and each is _UID)]
 
 
 def _token() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
 from mcp_operator.manifests import security
+from mcp_operator.manifests.agent import WRAPPER_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,13 @@ _CONFIG_MOUNT = {"name": names.CONFIG_VOLUME, "mountPath": names.CONFIG_PATH, "r
 
 
 def install(image: str) -> dict[str, Any]:
-    """Give the init container that fills the volume with the wrapper, busybox and the spawner."""
+    """Give the init container that fills the volume with the wrapper, busybox, the spawner, and clients' settings.
+
+    Those say what the agent's own variables say, for clients that start their servers without them.
+    """
     return {
         **_container(names.INSTALL_CONTAINER, image, ["install", names.INSTALL_PATH]),
+        "env": [*WRAPPER_VARIABLES],
         "resources": _resources(request="16Mi", limit="64Mi"),
         "volumeMounts": [{"name": names.INSTALL_VOLUME, "mountPath": names.INSTALL_PATH}],
     }

@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
 
+from toolman import tokens
 from toolman.upstreams import Failure
 from toolman.upstreams.lines import LineSplitter, LineTooLong, Reader
 
@@ -41,6 +42,9 @@ _PIPE_MODE = 0o666  # the server runs under another user; the volume is mounted 
 class Listener(Protocol):
     """Who wants to know about one start."""
 
+    def attach(self, writing: int, reading: int) -> None:
+        """Take over descriptors for writing its input and for reading its output."""
+
     def started(self, pid: int) -> None:
         """Learn the number of its process group."""
 
@@ -49,10 +53,9 @@ class Listener(Protocol):
 
 
 class Control:
-    """The control and events pipes in one folder."""
+    """The control and events pipes in one folder. There must be one for each: see :func:`control_of`."""
 
-    def __init__(self, name: str, directory: str) -> None:
-        self._name = name
+    def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
         self._control = -1
         self._events: Reader | None = None
@@ -60,36 +63,43 @@ class Control:
         self._listeners: dict[str, Listener] = {}
         self._run = ""
         self._ready = asyncio.Event()
+        self._beginning = asyncio.Lock()
 
-    async def reset(self) -> None:
-        """Have the spawner end everything that it runs; wait for it as long as it takes, it may not be there yet.
+    async def start(self, listener: Listener) -> str:
+        """Start the server on new pipes. The first of several, and the only one, finds nothing else running.
+
+        Waits as long as it takes for the spawner: its container may not be there yet.
+
+        Args:
+            listener: Gets the pipes, and learns what becomes of it.
+
+        Returns:
+            The unguessable name of the pipes' folder, for :meth:`forget`.
 
         Raises:
             Failure: The pipes cannot be made or opened.
         """
-        if self._events is None:
-            self._open()
-        self._run = secrets.token_hex(8)
-        self._ready.clear()
-        self._say(f"hello {self._run}")
-        await self._ready.wait()
-
-    def start(self, identifier: str, listener: Listener) -> None:
-        """Start the server on the pipes in the folder of that name."""
-        self._listeners[identifier] = listener
-        self._say(f"start {identifier}")
+        async with self._beginning:
+            if self._events is None:
+                self._open()
+            if not self._listeners:
+                await self._end_everything()
+            try:
+                identifier, writing, reading = self._make_folder()
+            except OSError as problem:
+                raise Failure(f"its pipes cannot be made: {problem.strerror or problem}") from None
+            self._listeners[identifier] = listener
+            listener.attach(writing, reading)
+            self._say(f"start {identifier}")
+            return identifier
 
     def stop(self, pid: int, number: signal.Signals) -> None:
         """Signal a process group."""
         self._say(f"stop {pid} {number.name.removeprefix('SIG')}")
 
-    def make_folder(self) -> tuple[str, int, int]:
-        """Make a folder with a pair of pipes for one start.
-
-        Returns:
-            Its unguessable name, a descriptor for writing the server's input and one for reading its output.
-        """
-        identifier = secrets.token_hex(16)
+    def _make_folder(self) -> tuple[str, int, int]:
+        """Make a folder with a pair of pipes: its name, where to write the server's input and to read its output."""
+        identifier = tokens.hexadecimal(16)
         folder = self._directory / identifier
         folder.mkdir()
         folder.chmod(_FOLDER_MODE)
@@ -107,11 +117,17 @@ class Control:
         shutil.rmtree(self._directory / identifier, ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of the pipes; they stay for the next toolman, because the spawner has them open."""
-        if self._events is not None:
+        """Let go of the pipes unless a server runs; they stay for the next toolman: the spawner has them open."""
+        if self._events is not None and not self._listeners and not self._beginning.locked():
             self._events.close()
             os.close(self._control)
             self._events, self._control = None, -1
+
+    async def _end_everything(self) -> None:
+        self._run = tokens.hexadecimal(8)
+        self._ready.clear()
+        self._say(f"hello {self._run}")
+        await self._ready.wait()
 
     def _open(self) -> None:
         try:
@@ -164,7 +180,7 @@ class Control:
 
     def _booted(self) -> None:
         """Whatever ran in the container is gone; commands that were on their way may be lost."""
-        log.debug("server %r: its container has started", self._name)
+        log.debug("the container with the pipes in %s has started", self._directory)
         listeners, self._listeners = self._listeners, {}
         for listener in listeners.values():
             listener.exited("its container restarted")
@@ -172,12 +188,23 @@ class Control:
             self._say(f"hello {self._run}")
 
 
+_controls: WeakValueDictionary[str, Control] = WeakValueDictionary()
+
+
+def control_of(directory: str) -> Control:
+    """Give the one of a folder: two readers of its events would each miss what the other one gets."""
+    control = _controls.get(directory)
+    if control is None:
+        control = _controls[directory] = Control(directory)
+    return control
+
+
 def end_all(directory: Path) -> None:
     """Have the spawner of a folder end everything that it runs, without waiting for it; it may not be there."""
     with contextlib.suppress(OSError):  # not a pipe, or nobody reads it: then nothing runs either
         descriptor = _open_pipe(directory / CONTROL, os.O_RDWR)
         try:
-            os.write(descriptor, f"hello {secrets.token_hex(8)}\n".encode())
+            os.write(descriptor, f"hello {tokens.hexadecimal(8)}\n".encode())
         finally:
             os.close(descriptor)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes in one line. A server that sends more without an end is broken or hostile.
+"""Bytes in one line unless something else is said; see ``maxMessage`` in :mod:`toolman.config`.
 
 Some copies of it must fit the sidecar's 256 MiB: a server that gets toolman killed could take its port.
 """
@@ -24,7 +24,9 @@ Some copies of it must fit the sidecar's 256 MiB: a server that gets toolman kil
 MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes waiting for a server to read them. More than that and it is not reading at all."""
 
-_CHUNK = 64 * 1024
+CHUNK = 64 * 1024
+"""Bytes read at a time."""
+
 _PIPE_SIZE = 1024 * 1024  # what an unprivileged process may ask for by default
 
 
@@ -44,10 +46,12 @@ class LineSplitter:
         """Take bytes; give the lines that are complete now, without their ends.
 
         Raises:
-            LineTooLong: The unfinished line is over the limit.
+            LineTooLong: A line is over the limit, finished or not.
         """
         lines = data.split(b"\n")
+        longest = 0
         if len(lines) > 1 and self._parts:
+            longest = self._size + len(lines[0])
             self._parts.append(lines[0])
             lines[0] = b"".join(self._parts)
             self._parts, self._size = [], 0
@@ -55,9 +59,11 @@ class LineSplitter:
         if rest:
             self._parts.append(rest)
             self._size += len(rest)
-            if self._size > self._limit:
-                self._parts, self._size = [], 0
-                raise LineTooLong
+        if len(data) > self._limit:
+            longest = max(longest, *map(len, lines), 0)
+        if max(longest, self._size) > self._limit:
+            self._parts, self._size = [], 0
+            raise LineTooLong
         return lines
 
 
@@ -80,7 +86,7 @@ class Reader:
 
     def drain(self) -> None:
         """Take what is there now, a full pipe at most: a server's last words may still be in it after its death."""
-        for _ in range(2 * _PIPE_SIZE // _CHUNK):
+        for _ in range(2 * _PIPE_SIZE // CHUNK):
             if self._descriptor < 0 or not self._read():
                 break
 
@@ -105,7 +111,7 @@ class Reader:
 
     def _read(self) -> bool:
         try:
-            data = os.read(self._descriptor, _CHUNK)
+            data = os.read(self._descriptor, CHUNK)
         except BlockingIOError:
             return False
         except OSError:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 from typing import TYPE_CHECKING
 
-from toolman.upstreams import Failure
-from toolman.upstreams.control import Control
-from toolman.upstreams.lines import MAX_LINE, LineSplitter, LineTooLong, Reader, Writer
+from toolman.upstreams.control import control_of
+from toolman.upstreams.lines import LineSplitter, LineTooLong, Reader, Writer
 
 if TYPE_CHECKING:
     from toolman.config import Pipes
     from toolman.upstreams import Receiver
-
-log = logging.getLogger(__name__)
+    from toolman.upstreams.control import Control
 
 POLITE = 2.0
 """Seconds that a server has after the end of its input, and again after SIGTERM, before the next stronger means."""
@@ -26,44 +23,44 @@ _EXIT_FOLLOWS = 1.0
 
 
 class PipesLauncher:
-    """Starts one server in its container."""
+    """Starts one server in its container, once or once for each session of a client.
 
-    def __init__(self, name: str, config: Pipes) -> None:
-        self._name = name
-        self._control = Control(name, config.directory)
+    Args:
+        config: Where its pipes are.
+        max_message: Bytes of one message from it.
+    """
+
+    def __init__(self, config: Pipes, max_message: int) -> None:
+        self._max_message = max_message
+        self._control = control_of(config.directory)
 
     async def launch(self, receiver: Receiver) -> PipesLink:
-        """Start the server, on new pipes and after everything earlier has been ended.
+        """Start the server, on new pipes.
 
         Raises:
             Failure: The pipes cannot be made.
         """
-        await self._control.reset()
-        try:
-            identifier, writing, reading = self._control.make_folder()
-        except OSError as problem:
-            raise Failure(f"its pipes cannot be made: {problem.strerror or problem}") from None
-        link = PipesLink(self._name, self._control, identifier, receiver)
-        link.attach(writing, reading)
-        self._control.start(identifier, link)
+        link = PipesLink(self._control, receiver, self._max_message)
+        link.identifier = await self._control.start(link)
         return link
 
     async def close(self) -> None:
-        """Let go of the pipes."""
+        """Let go of the pipes once no server runs."""
         self._control.close()
 
 
 class PipesLink:
-    """One start of the server."""
+    """One start of the server. ``identifier`` names its pipes."""
 
-    def __init__(self, name: str, control: Control, identifier: str, receiver: Receiver) -> None:
-        self._name = name
+    def __init__(self, control: Control, receiver: Receiver, max_message: int) -> None:
+        self.identifier = ""
         self._control = control
-        self._identifier = identifier
         self._receiver = receiver
         self._pid = 0
+        self._known = asyncio.Event()
         self._exited = asyncio.Event()
-        self._lines = LineSplitter(MAX_LINE)
+        self._lines = LineSplitter(max_message)
+        self._max_message = max_message
         self._in: Writer | None = None
         self._out: Reader | None = None
 
@@ -79,11 +76,13 @@ class PipesLink:
     def started(self, pid: int) -> None:
         """Learn from the spawner which process group it is."""
         self._pid = pid
+        self._known.set()
 
     def exited(self, how: str) -> None:
         """Learn from the spawner that it has ended; its last words may still be in the pipe."""
         if self._out is not None:
             self._out.drain()
+        self._known.set()
         self._exited.set()
         self._receiver.ended(how)
 
@@ -91,28 +90,25 @@ class PipesLink:
         """Close its input, wait, then SIGTERM and SIGKILL to its group."""
         if self._in is not None:
             self._in.close()
+        await _happens(self._known, POLITE)  # one that is only starting would stay behind
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self._pid or await self._has_exited(POLITE):
+            if not self._pid or await _happens(self._exited, POLITE):
                 break
             self._control.stop(self._pid, number)
         if self._pid:
-            await self._has_exited(POLITE)
+            await _happens(self._exited, POLITE)
         if self._out is not None:
             self._out.close()
-        self._control.forget(self._identifier)
-
-    async def _has_exited(self, limit: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                await self._exited.wait()
-        return self._exited.is_set()
+        self._control.forget(self.identifier)
 
     def _output(self, data: bytes) -> None:
         try:
             for line in self._lines.feed(data):
                 self._receiver.line(line)
         except LineTooLong:
-            self._receiver.ended(f"it sent a line of more than {MAX_LINE} bytes")
+            if self._out is not None:
+                self._out.close()  # whatever else it writes ends it
+            self._receiver.ended(f"it sent a message of more than {self._max_message} bytes")
 
     def _output_closed(self) -> None:
         asyncio.get_running_loop().call_later(_EXIT_FOLLOWS, self._end_unreported)
@@ -120,7 +116,15 @@ class PipesLink:
     def _end_unreported(self) -> None:
         """Give up a server that has closed its output: its container is gone, or it is of no use any more."""
         if not self._exited.is_set():
+            self._known.set()
             self._exited.set()
             if self._pid:
                 self._control.stop(self._pid, signal.SIGKILL)
             self._receiver.ended("it closed its output")
+
+
+async def _happens(event: asyncio.Event, limit: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            await event.wait()
+    return event.is_set()

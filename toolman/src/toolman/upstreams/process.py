@@ -1,42 +1,47 @@
-"""Servers that are child processes, speaking over their standard input and output."""
+"""Servers that are child processes, speaking over their standard input and output.
+
+A server is ended in this order, each step followed by :data:`POLITE` seconds in which it may go: its input is closed,
+its process group gets SIGTERM, then SIGKILL. What is left of its group when it ends, and what has left the group, is
+killed. Its stderr is kept for the operator and never becomes a part of what agents see.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import subprocess
-from collections import deque
 from typing import IO, TYPE_CHECKING
 
+from toolman import tokens
 from toolman.upstreams import Failure, children
-from toolman.upstreams.lines import MAX_LINE, LineSplitter, LineTooLong, Reader, Writer
+from toolman.upstreams.complaints import Complaints
+from toolman.upstreams.lines import LineSplitter, LineTooLong, Reader, Writer
 
 if TYPE_CHECKING:
     from toolman.config import Process
     from toolman.upstreams import Receiver
 
-log = logging.getLogger(__name__)
-
 POLITE = 2.0
 """Seconds that a server has after the end of its input, and again after SIGTERM, before the next stronger means."""
 
-STDERR_LINES = 100
-_STDERR_LINE = 64 * 1024
 _STDOUT_CLOSED = 1.0  # seconds in which a server that closed its output may end by itself
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
-_REAP = 5.0  # seconds between looks for orphans that ended
 
 
 class ProcessLauncher:
-    """Starts one server as a child process: never through a shell, in a process group of its own."""
+    """Starts one server as a child process, as often as wanted: never through a shell, in a session of its own.
 
-    def __init__(self, name: str, config: Process) -> None:
+    Args:
+        name: The server's, for messages.
+        config: Its command and environment.
+        max_message: Bytes of one message from it.
+    """
+
+    def __init__(self, name: str, config: Process, max_message: int) -> None:
         self._name = name
         self._config = config
-        self._reaper: asyncio.TimerHandle | None = None
+        self._max_message = max_message
 
     async def launch(self, receiver: Receiver) -> ProcessLink:
         """Start the process.
@@ -44,50 +49,49 @@ class ProcessLauncher:
         Raises:
             Failure: The command cannot be run.
         """
-        if self._reaper is None:
-            children.adopt_orphans()
-            self._reap()
+        children.nursery.adopt_orphans()
+        mark = tokens.hexadecimal(8)
         try:
             child = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded; asyncio's is no quicker
                 self._config.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, **self._config.env},
+                env={**os.environ, **self._config.env, children.MARK: mark},
                 start_new_session=True,
                 bufsize=0,
             )
         except (OSError, ValueError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise Failure(f"cannot run {self._config.command[0]!r}: {reason}") from None
-        return ProcessLink(self._name, child, receiver)
+        children.nursery.add(child.pid, mark)
+        try:
+            return ProcessLink(self._name, child, receiver, self._max_message)
+        except OSError as problem:  # no descriptors left
+            children.signal_group(child.pid, signal.SIGKILL)
+            child.wait()
+            children.nursery.remove(child.pid)
+            raise Failure(f"cannot run {self._config.command[0]!r}: {problem.strerror}") from None
 
     async def close(self) -> None:
-        """Stop looking for orphans."""
-        if self._reaper is not None:
-            self._reaper.cancel()
-
-    def _reap(self) -> None:
-        children.reap_orphans()
-        self._reaper = asyncio.get_running_loop().call_later(_REAP, self._reap)
+        """Wait for what the server left behind; it has been killed when the server ended."""
+        await children.nursery.end(POLITE)
 
 
 class ProcessLink:
     """One child process."""
 
-    def __init__(self, name: str, child: subprocess.Popen[bytes], receiver: Receiver) -> None:
-        self._name = name
+    def __init__(self, name: str, child: subprocess.Popen[bytes], receiver: Receiver, max_message: int) -> None:
         self._child = child
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
         self._exited = asyncio.Event()
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
-        self._lines = LineSplitter(MAX_LINE)
-        self._complaints = LineSplitter(_STDERR_LINE)
-        children.manage(child.pid)
+        self._lines = LineSplitter(max_message)
+        self._max_message = max_message
+        self._complaints = Complaints(name)
         self._in = Writer(_descriptor(child.stdin))
         self._out = Reader(_descriptor(child.stdout), self._output, self._output_closed)
-        self._err = Reader(_descriptor(child.stderr), self._complaint, _nothing)
+        self._err = Reader(_descriptor(child.stderr), self._complaints.feed, _nothing)
         self._watch = os.pidfd_open(child.pid)
         self._loop.add_reader(self._watch, self._exit)
 
@@ -120,23 +124,20 @@ class ProcessLink:
         self._out.drain()
         self._err.drain()
         code = self._child.wait()
-        children.release(self._child.pid)
         self._in.close()
         self._out.close()
         self._err.close()
-        children.reap_orphans()
+        children.nursery.remove(self._child.pid)
         self._exited.set()
-        if code:
-            log.info("server %r: end of its stderr:\n%s", self._name, "\n".join(self._stderr) or "(nothing)")
-        self._receiver.ended(f"exit code {code if code >= 0 else 128 - code}")
+        self._receiver.ended(f"exit code {code if code >= 0 else 128 - code}", self._complaints.end)
 
     def _output(self, data: bytes) -> None:
         try:
             for line in self._lines.feed(data):
                 self._receiver.line(line)
         except LineTooLong:
-            log.error("server %r sent more than %d bytes without an end of line: ending it", self._name, MAX_LINE)  # noqa: TRY400 - no bug, no trace
-            self._receiver.ended(f"it sent a line of more than {MAX_LINE} bytes")
+            self._out.close()  # whatever else it writes ends it
+            self._receiver.ended(f"it sent a message of more than {self._max_message} bytes")
 
     def _output_closed(self) -> None:
         if not self._exited.is_set():
@@ -145,16 +146,6 @@ class ProcessLink:
     def _end_mute(self) -> None:
         if not self._exited.is_set():
             self._receiver.ended("it closed its output")
-
-    def _complaint(self, data: bytes) -> None:
-        try:
-            lines = self._complaints.feed(data)
-        except LineTooLong:
-            lines = [b"(a very long line)"]
-        for line in lines:
-            text = line.decode(errors="backslashreplace").rstrip("\r").translate(_CONTROLS)
-            self._stderr.append(text)
-            log.info("server %r: stderr: %s", self._name, text)
 
 
 def _descriptor(pipe: IO[bytes] | None) -> int:

@@ -7,8 +7,9 @@
 #   hello RUN        end everything that runs    boot            this process has just started
 #   start ID         run COMMAND on the pipes    ready RUN       nothing runs any more
 #                    PIPES_DIR/ID/{in,out}       pid ID PID      the server's process, session and group
-#   stop PID SIGNAL  signal a process group      exit ID STATUS  it has ended
+#   stop PID SIGNAL  signal a process group      exit ID STATUS  it has ended, and with it whatever it started
 #
+# Several may run at a time. TOOLMAN_SERVER_PROCESS=ID in the environment tells whose a process is.
 # Only this busybox is used: the image may have no shell of its own. Working directory and environment are the image's.
 
 BUSYBOX=${MCP_BUSYBOX:-/mcp/bin/busybox}
@@ -19,12 +20,22 @@ if [ "$1" = --keep ]; then
     shift 3
     # The shell in between makes the server the leader of its own session and says its number before it is replaced.
     "$BUSYBOX" setsid "$BUSYBOX" sh -c '
-        id=$1
+        export TOOLMAN_SERVER_PROCESS="$1"
         shift
-        echo "pid $id $$" >&3
+        echo "pid $TOOLMAN_SERVER_PROCESS $$" >&3
         exec 3>&-
         exec "$@"' sh "$id" "$@" <"$directory/$id/in" >"$directory/$id/out"
-    echo "exit $id $?" >&3
+    status=$?
+    # What it left behind, its group and daemons alike; rounds, because a process may be starting another meanwhile.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        left=$("$BUSYBOX" grep -zls "^TOOLMAN_SERVER_PROCESS=$id\$" /proc/[0-9]*/environ)
+        [ -n "$left" ] || break
+        for found in $left; do
+            found=${found#/proc/}
+            kill -KILL "${found%/environ}"
+        done
+    done 2>/dev/null
+    echo "exit $id $status" >&3
     exit 0
 fi
 

@@ -1,0 +1,1 @@
+"""Servers reached over HTTP: a small client, streamable HTTP in both eras, and the older HTTP+SSE transport."""
