@@ -46,7 +46,7 @@ def image(engine: docker.DockerClient, lab: Environment) -> Iterator[str]:
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     context.seek(0)
-    engine.images.build(fileobj=context, custom_context=True, tag=IMAGE)
+    engine.images.build(fileobj=context, custom_context=True, tag=IMAGE, rm=True, forcerm=True)
     yield IMAGE
     engine.images.remove(IMAGE, force=True)
 
