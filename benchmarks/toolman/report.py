@@ -42,8 +42,8 @@ PLOTTED = (
 )
 INTRODUCTION = """\
 Each proxy is measured once a round, all in turns, each time started anew; the figures are the medians of {rounds}
-rounds. The client and the upstream are one small Go program (`benchmarks/toolman/load`), which by itself, without a
-proxy, does what the first row says. Sessions are those of 2025-06-18 over streamable HTTP. Processor time and memory
+rounds. The client and the upstream are one small Go program (`benchmarks/toolman/load`), measured by itself
+as "no proxy" where all rows are. Sessions are those of 2025-06-18 over streamable HTTP. Processor time and memory
 are those of the proxy with all its processes, without the upstream. toolman runs with all that it does by default, an
 allow list, the audit log in a file, and metrics. Client, proxy and upstream share the machine: look at the ratios.
 

@@ -409,9 +409,6 @@ class Store:
     async def save(self, identifier: str, data: bytes) -> None:
         self.kept[identifier] = data
 
-    async def touch(self, identifier: str) -> None:
-        pass
-
     async def delete(self, identifier: str) -> None:
         self.kept[identifier] = ENDED
 

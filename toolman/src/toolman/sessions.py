@@ -61,9 +61,6 @@ class Store(Protocol):
     async def save(self, identifier: str, data: bytes) -> None:
         """Keep a session."""
 
-    async def touch(self, identifier: str) -> None:
-        """Keep a session longer."""
-
     async def delete(self, identifier: str) -> None:
         """Keep no more of a session than that it was ended: :data:`ENDED`."""
 

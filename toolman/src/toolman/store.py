@@ -72,10 +72,6 @@ class RedisStore:
         """Keep a session."""
         await self._ask(lambda: self._redis.set(_key(identifier), data, ex=self._ttl))
 
-    async def touch(self, identifier: str) -> None:
-        """Keep a session longer."""
-        await self._ask(lambda: self._redis.expire(_key(identifier), self._ttl))
-
     async def delete(self, identifier: str) -> None:
         """Keep no more of a session than that it was ended."""
         await self._ask(lambda: self._redis.set(_key(identifier), ENDED, ex=self._ttl))

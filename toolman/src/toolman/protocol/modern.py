@@ -40,8 +40,7 @@ ENVELOPE = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT_INFO, META_LO
 """Keys of a request's ``_meta`` that belong to one hop and are not passed on."""
 
 COMPLETE = b'"complete"'
-INPUT_REQUIRED = b'"input_required"'
-"""Values of ``resultType`` as raw JSON; absent from servers of older revisions it means complete."""
+"""Value of ``resultType`` as raw JSON; absent from servers of older revisions it means this."""
 
 TASKS = "io.modelcontextprotocol/tasks"
 """The extension that replaces the experimental tasks of 2025-11-25."""
