@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mcp_operator.images import sources
 from mcp_operator.images.contract import BuildCancelled, BuildError, BuildResult, Step, Tool
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class FakeBuilder:
     def key(self, request: BuildRequest) -> str:
         if self.key_error is not None:
             raise self.key_error
-        return f"key-{request.source.url}-{(request.source.commit or '')[:4]}-{request.args}-{request.env}"
+        commit = sources.pinned(request.source)[:4]
+        return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}"
 
     def forget(self, uid: str) -> None:
         if self.forget_error is not None:
@@ -80,7 +82,7 @@ class FakeBuilder:
 
 def result(request: BuildRequest, tools: tuple[str, ...] = ("read", "write")) -> BuildResult:
     """Give the result of a build that went well."""
-    commit = request.source.commit or COMMIT
+    commit = sources.pinned(request.source) or COMMIT
     return BuildResult(
         commit=commit,
         reference=f"{request.repository}@sha256:{commit[:8]}",

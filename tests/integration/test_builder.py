@@ -191,7 +191,6 @@ def test_a_changed_source_replaces_the_engines_copy_of_the_last_image(builder: B
     ("repository", "step", "reason", "said"),
     [
         ("broken-build.git", Step.BUILD, Reason.COMPILE_FAILED, "error TS2322"),
-        ("needs-setting.git", Step.VERIFY, Reason.SETTING_MISSING, "NOTES_API_KEY"),
         ("not-a-server.git", Step.DETECT, Reason.NOT_AN_MCP_SERVER, "pyproject.toml"),
         ("absent.git", Step.FETCH, Reason.REPOSITORY_NOT_FOUND, "not found"),
     ],
@@ -205,10 +204,15 @@ def test_a_failure_names_step_reason_and_last_lines_and_leaves_nothing(
     assert said in error.log_tail
 
 
-def test_a_setting_makes_a_server_start(builder: Builder, git_server: GitServer) -> None:
-    result = builder.build(git_server.url("needs-setting.git"), env={"NOTES_API_KEY": "placeholder"})
+@pytest.mark.requirement("B-15")
+def test_a_setting_that_a_server_does_not_start_without_is_recorded_as_a_need(
+    builder: Builder, git_server: GitServer
+) -> None:
+    result = builder.build(git_server.url("needs-setting.git"))
 
     assert result.tools
+    assert result.needs.env == ("NOTES_API_KEY",)
+    assert any("NOTES_API_KEY" in warning for warning in result.warnings)
 
 
 @pytest.mark.requirement("F-08")

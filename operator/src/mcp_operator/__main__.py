@@ -1,127 +1,60 @@
-"""``mcp-operator``: ``run`` works until it is told to stop or loses its Lease; ``crds`` prints its definitions."""
+"""``mcp-operator``: ``run`` works in a cluster until told to stop; ``build`` and ``images`` need Docker and no cluster.
+
+``crds`` prints the definitions of its resources.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import logging
-import os
-import signal
-import socket
 import sys
-import threading
-import uuid
-from dataclasses import replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import kopf
-
-from mcp_operator import cluster, crds, handlers, kube, settings, standby
-from mcp_operator.builder import ImageBuilder
-from mcp_operator.lease import Lease
-from mcp_operator.runtime import Runtime
+from mcp_operator.commands import arguments, build, images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HEALTH_HOST: Final = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the Pod
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-EXIT_USAGE: Final = 2
-EXIT_FAILED: Final = 1
-EXIT_LEASE_LOST: Final = 3
 
-logger = logging.getLogger("mcp_operator")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit code."""
-    parser = argparse.ArgumentParser(prog="mcp-operator", description=__doc__.replace("``", ""))
-    parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('mcp-operator')}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    given = parser().parse_args(arguments.joined(sys.argv[1:] if words is None else words))
+    return int(given.do(given))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser; what it returns has the command as ``do``."""
+    made = argparse.ArgumentParser(prog="mcp-operator", description=str(__doc__).partition("\n")[0].replace("``", ""))
+    made.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('mcp-operator')}")
+    commands = made.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="watch the cluster and do the work; settings come from TOOLMAN_* variables")
     run.add_argument("--health-port", type=int, default=8080, help="where /healthz is answered (default %(default)s)")
-    commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")
-    chosen = parser.parse_args(arguments)
-    if chosen.command == "crds":
-        # JSON is YAML, too
-        sys.stdout.write("".join(f"---\n{json.dumps(crds.manifest(kind), indent=2)}\n" for kind in crds.KINDS))
-        return 0
-    return _run(chosen.health_port)
+    run.set_defaults(do=_run)
+    crds = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")
+    crds.set_defaults(do=_crds)
+    building = commands.add_parser("build", help="build and verify an image; needs Docker and no cluster")
+    arguments.add(building)
+    building.set_defaults(do=build.run)
+    listing = commands.add_parser("images", help="list the images that builds made, or remove old ones")
+    images.add(listing)
+    listing.set_defaults(do=images.run)
+    return made
 
 
-def _run(health_port: int) -> int:
-    try:
-        chosen = settings.from_environment()
-        _configure_logging(chosen.log_level)
-    except (settings.SettingsError, ValueError) as error:
-        sys.stderr.write(f"mcp-operator: {error}\n")
-        return EXIT_USAGE
-    try:
-        api = kube.connect()
-    except cluster.ClusterError as error:
-        sys.stderr.write(f"mcp-operator: {error}\n")
-        return EXIT_USAGE
-    lease = Lease(api, chosen.namespace, f"{socket.gethostname()}_{uuid.uuid4()}")
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        with standby.answering(HEALTH_HOST, health_port):
-            if not lease.acquire(stop):
-                return 0
-    except OSError as error:
-        sys.stderr.write(f"mcp-operator: cannot listen for liveness probes: {error}\n")
-        return EXIT_FAILED
-    # At once, without finishing anything: another operator may be at work already.
-    lease.keep(lost=lambda: os._exit(EXIT_LEASE_LOST))
-    logger.info("the lease is ours")
-    try:
-        chosen = replace(chosen, installation=chosen.installation or api.identity())
-        return _work(Runtime(chosen, api, ImageBuilder(chosen)), health_port, stop)
-    except cluster.ClusterError as error:
-        logger.error("the cluster cannot be told from others: %s", error)  # noqa: TRY400 - no bug, no trace
-        return EXIT_FAILED
-    finally:
-        lease.release()
+def _run(given: argparse.Namespace) -> int:
+    # The clients of a cluster take longer to import than an unchanged image takes to be found.
+    from mcp_operator import operate  # noqa: PLC0415
+
+    return operate.run(given.health_port)
 
 
-def _work(runtime: Runtime, health_port: int, stop: threading.Event) -> int:
-    runtime.start()
-    try:
-        asyncio.run(_watch(runtime, health_port, stop))
-    except Exception:  # whatever ends kopf ends us: the Pod's restart is the way back
-        logger.exception("watching ended")
-        return EXIT_FAILED
-    finally:
-        logger.info("stopping")
-        runtime.stop()
+def _crds(_: argparse.Namespace) -> int:
+    from mcp_operator import crds  # noqa: PLC0415 - as above
+
+    # JSON is YAML, too
+    sys.stdout.write("".join(f"---\n{json.dumps(crds.manifest(kind), indent=2)}\n" for kind in crds.KINDS))
     return 0
-
-
-async def _watch(runtime: Runtime, health_port: int, stop: threading.Event) -> None:
-    """Run kopf until a signal comes; also one that comes before kopf listens for it."""
-    flag = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(flag.set))
-    if stop.is_set():
-        return
-    await kopf.operator(
-        registry=handlers.registry(runtime.queue.add),
-        standalone=True,
-        clusterwide=True,
-        liveness_endpoint=f"http://{HEALTH_HOST}:{health_port}/healthz",
-        stop_flag=flag,
-    )
-
-
-def _configure_logging(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # One line for every event of every object says nothing that our own lines do not say better.
-    for name in ("kopf.objects", "kopf._core", "aiohttp", "urllib3", "docker"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from mcp_operator import conditions
-from mcp_operator.images import cleanup, git, pipeline
+from mcp_operator.images import cleanup, git, pipeline, sources
 from mcp_operator.images.contract import BuildCancelled, BuildError, Step
 from mcp_operator.images.engine import Engine
 
@@ -73,7 +73,7 @@ class ImageBuilder:
                 step=Step.BUILD,
                 transient=True,
             )
-        return pipeline.key(request, request.source.commit or "", bases)
+        return pipeline.key(request, sources.pinned(request.source), bases)
 
     def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
         """Build, verify and push; see :func:`mcp_operator.images.pipeline.build`."""

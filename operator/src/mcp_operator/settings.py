@@ -7,7 +7,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+
+REQUIRED = ("registry", "image_toolman", "image_wrapper")
+"""Fields without which no cluster can be served; building an image needs none of them."""
 
 
 class SettingsError(Exception):
@@ -30,12 +33,39 @@ class Settings:
     """Base image for Python servers."""
     base_node: str = "node:22-slim"
     """Base image for Node servers."""
+    more_bases_python: tuple[str, ...] = ("python:3.13-slim", "python:3.11-slim", "python:3.10-slim")
+    """Others, in this order, for servers that refuse the Python of the first one; the tag says which they have."""
+    more_bases_node: tuple[str, ...] = ("node:24-slim", "node:20-slim")
+    """Others, in this order, for servers that refuse the Node of the first one; the tag says which they have."""
+    base_manifest_python: str = "python:3.11-slim"
+    """Base image for servers that a manifest.json describes, in Python or in both languages."""
+    base_manifest_node: str = "node:20-alpine"
+    """Base image for servers that a manifest.json describes, in TypeScript or JavaScript only."""
+    base_go: str = "golang:1.25-bookworm"
+    """Image that compiles Go servers."""
+    base_debian: str = "debian:bookworm-slim"
+    """Base image for compiled servers; with the C library of the one that compiles them."""
     git_protocols: tuple[str, ...] = ("https", "ssh")
     """Protocols from which sources may be cloned."""
     git_mirrors: tuple[str, ...] = ()
     """``PREFIX=MIRROR`` pairs: a URL that starts with PREFIX is cloned from MIRROR instead."""
+    npm_registry: str = "https://registry.npmjs.org"
+    """Where servers that are npm packages are looked up."""
+    pypi_index: str = "https://pypi.org/simple"
+    """Simple index where servers that are PyPI packages are looked up."""
     build_ca_file: str = ""
     """PEM file of certificate authorities that package managers must trust during a build, and git while cloning."""
+    registry_ca_file: str = ""
+    """PEM file of certificate authorities of registries, besides those that the machine trusts. Docker has its own."""
+    plain_http_registries: tuple[str, ...] = ()
+    """Registries, ``HOST:PORT``, to which HTTP without TLS is spoken; Docker must allow it, too."""
+    build_logs: str = ""
+    """Folder in which what builds print is kept, the newest ones; empty keeps nothing."""
+    scans: tuple[str, ...] = ()
+    """What is looked for in what is built, with the tools that are installed: dockerfile, secrets, sbom,
+    vulnerabilities. A secret stops a build."""
+    scan_severity: str = ""
+    """Least severity of a vulnerability that stops a build: LOW, MEDIUM, HIGH or CRITICAL; empty for none."""
     max_builds: int = 2
     """Builds at the same time; further ones wait."""
     namespace: str = "mcp-system"
@@ -52,19 +82,23 @@ def variable(field: str) -> str:
     return f"TOOLMAN_{field.upper()}"
 
 
-def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+def from_environment(environ: Mapping[str, str] = os.environ, required: Collection[str] = REQUIRED) -> Settings:
     """Read the settings.
+
+    Args:
+        environ: Where they are.
+        required: Fields that must be set; the others of :data:`REQUIRED` are empty where they are not.
 
     Raises:
         SettingsError: A required variable is absent or a number is not one.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict.fromkeys(REQUIRED, "")
     missing = []
     for entry in fields(Settings):
         text = environ.get(variable(entry.name), "")
         if text:
             values[entry.name] = _parse(entry.name, str(entry.type), text)
-        elif entry.name in {"registry", "image_toolman", "image_wrapper"}:
+        elif entry.name in required:
             missing.append(variable(entry.name))
     if missing:
         raise SettingsError(f"not set: {', '.join(missing)}")

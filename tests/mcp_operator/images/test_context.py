@@ -87,3 +87,18 @@ def test_authorities_that_cannot_be_read_name_the_setting(tmp_path: Path) -> Non
     with pytest.raises(BuildError) as caught:
         context.authorities(str(tmp_path / "absent"))
     assert "TOOLMAN_BUILD_CA_FILE" in caught.value.hint
+
+
+@pytest.mark.requirement("B-02")
+def test_for_a_dockerfile_of_its_own_a_repositorys_files_are_where_it_expects_them(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a").write_text("x")
+    (tmp_path / "Dockerfile.mcp").write_text("FROM evil")
+    (tmp_path / ".dockerignore").write_text("*")
+    (tmp_path / "build-ca.pem").write_text("evil")
+    target = io.BytesIO()
+
+    context.pack(target, tmp_path, "FROM x\n", b"ca", own=True)
+
+    assert list(members(target.getvalue())) == ["Dockerfile.mcp", "build-ca.pem", "src", "src/a"]
+    assert b"evil" not in target.getvalue()

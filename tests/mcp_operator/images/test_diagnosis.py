@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from mcp_operator.images import diagnosis
+from mcp_operator.images.build_log import BuildLog
 from mcp_operator.images.reasons import Reason
 
 
@@ -72,7 +73,7 @@ def test_why_a_server_does_not_answer_is_guessed(stderr: str, code: int, reason:
         ("npm error code ETARGET\nnpm error notarget No matching version", Reason.DEPENDENCY_FAILED, False),
         ("x No solution found when resolving dependencies:", Reason.DEPENDENCY_FAILED, False),
         ("npm error `npm ci` can only install packages when your package.json and", Reason.DEPENDENCY_FAILED, False),
-        ("gyp ERR! find Python", Reason.DEPENDENCY_FAILED, False),
+        ("gyp ERR! find Python", Reason.SYSTEM_PACKAGE_MISSING, False),
         ("  x Failed to build `x`", Reason.DEPENDENCY_FAILED, False),
         ("src/index.ts(5,7): error TS2322: Type", Reason.COMPILE_FAILED, False),
         ("sh: 1: bunx: not found", Reason.COMPILE_FAILED, False),
@@ -95,3 +96,54 @@ def test_why_an_instruction_failed_is_guessed(output: str, reason: Reason, *, tr
     assert finding.reason == reason
     assert finding.transient == transient
     assert finding.hint
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(
+    ("output", "hint"),
+    [
+        (
+            "fatal error: libpq-fe.h: No such file or directory",
+            "needs libpq-fe.h: add the Debian package with it (libpq-dev)",
+        ),
+        ("fatal error: odd/thing.h: No such file or directory", "needs odd/thing.h: add the Debian package with it to"),
+        ("Error: Cannot find module 'esbuild'", "esbuild is used and not among the dependencies"),
+        ("sh: 1: bunx: not found", "(bunx)"),
+    ],
+)
+def test_what_is_missing_is_named(output: str, hint: str) -> None:
+    assert hint in diagnosis.build(output).hint
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(
+    ("output", "quote"),
+    [
+        (
+            "a\nnpm error code ETARGET\nnpm error notarget No matching version\nb",
+            "npm error notarget No matching version",
+        ),
+        ("npm error code ECONNREFUSED\nnpm error syscall connect", "npm error code ECONNREFUSED"),
+        ("x\n  error TS2322: Type  \ny", "error TS2322: Type"),
+        ("nothing that is known", ""),
+    ],
+)
+def test_the_line_that_decides_is_quoted(output: str, quote: str) -> None:
+    assert diagnosis.build(output).quote == quote
+
+
+@pytest.mark.requirement("B-12")
+def test_a_deciding_line_far_above_the_end_is_found_and_shown() -> None:
+    log = BuildLog()
+    log.take("Step 2/3 : RUN npm ci\nnpm error code E404 x\n" + "".join(f"line {number}\n" for number in range(100)))
+
+    error = diagnosis.failed(log, "The command returned a non-zero code: 1")
+
+    assert error.message == "step 2/3 : RUN npm ci failed: npm error code E404 x"
+    assert error.log_tail.startswith("npm error code E404 x\n...\nline 81\n")
+    assert error.log_tail.endswith("non-zero code: 1")
+
+
+@pytest.mark.requirement("B-12")
+def test_what_fails_before_the_first_step_is_said() -> None:
+    assert diagnosis.failed(BuildLog(), "odd").message == "reading the Dockerfile failed"

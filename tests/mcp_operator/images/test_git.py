@@ -4,7 +4,7 @@ import dataclasses
 import os
 import subprocess
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp_operator.images import git
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mcp_operator.images.checkout import Checkout
     from mcp_operator.settings import Settings
 
 
@@ -34,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
         yield running
 
 
-def clone(source: GitSource, settings: Settings, tmp_path: Path, budget: Budget | None = None) -> git.Checkout:
+def clone(source: GitSource, settings: Settings, tmp_path: Path, budget: Budget | None = None) -> Checkout:
     folder = tmp_path / "clone"
     folder.mkdir()
     return git.clone(source, settings, folder, budget or Budget(60))
@@ -57,7 +58,7 @@ def test_the_default_branch_is_cloned_pinned_and_without_history(
 
 @pytest.mark.parametrize(("ref", "text"), [({"branch": "other"}, "other"), ({"tag": "v1"}, "one")])
 def test_a_branch_or_tag_is_cloned(
-    server: GitServer, settings: Settings, tmp_path: Path, ref: dict[str, str], text: str
+    server: GitServer, settings: Settings, tmp_path: Path, ref: dict[str, Any], text: str
 ) -> None:
     source = GitSource(url=server.url("demo.git"), **ref)
 
@@ -104,7 +105,7 @@ def test_a_commit_is_resolved_without_asking(settings: Settings) -> None:
     ],
 )
 def test_what_is_wrong_with_a_source_is_said_when_resolving_and_when_cloning(
-    server: GitServer, settings: Settings, tmp_path: Path, repository: str, ref: dict[str, str], reason: Reason
+    server: GitServer, settings: Settings, tmp_path: Path, repository: str, ref: dict[str, Any], reason: Reason
 ) -> None:
     source = GitSource(url=server.url(repository), **ref)
 
@@ -159,7 +160,7 @@ def test_an_empty_repository_is_said(settings: Settings, tmp_path: Path) -> None
         {"branch": "a", "tag": "b"},
     ],
 )
-def test_a_ref_that_is_no_name_is_refused_before_git_sees_it(settings: Settings, ref: dict[str, str]) -> None:
+def test_a_ref_that_is_no_name_is_refused_before_git_sees_it(settings: Settings, ref: dict[str, Any]) -> None:
     with pytest.raises(BuildError) as caught:
         git.resolve(GitSource(url="https://unknown.invalid/x", **ref), settings)
 

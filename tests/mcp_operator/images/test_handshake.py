@@ -8,6 +8,8 @@ from mcp_operator.images import handshake
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.handshake import HandshakeError
 
+from toolman import manifest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,10 +63,11 @@ def listing(*pages: dict[str, Any], hello: dict[str, Any] | None = None) -> Serv
 
 
 def perform(server: Server) -> handshake.Manifest:
-    return handshake.perform(server, Budget(60))
+    return handshake.perform(handshake.Stdio(server, Budget(60)))
 
 
 @pytest.mark.requirement("F-05")
+@pytest.mark.requirement("B-15")
 def test_all_pages_of_tools_are_listed_in_the_servers_order() -> None:
     server = listing(
         {"tools": [{"name": "b"}, {"name": "a"}], "nextCursor": ""},
@@ -72,11 +75,11 @@ def test_all_pages_of_tools_are_listed_in_the_servers_order() -> None:
         {"tools": []},
     )
 
-    manifest = perform(server)
+    found = perform(server)
 
-    assert [tool.name for tool in manifest.tools] == ["b", "a", "c"]
-    assert manifest.protocol == "2025-06-18"
-    assert manifest.server == "demo 1.0"
+    assert [tool.name for tool in found.tools] == ["b", "a", "c"]
+    assert found.protocol == "2025-06-18"
+    assert found.server == "demo 1.0"
     assert [message.get("params") for message in server.heard if message["method"] == "tools/list"] == [
         {},
         {"cursor": ""},
@@ -184,3 +187,52 @@ def test_a_message_nested_without_end_is_noise() -> None:
 def test_the_end_of_the_channel_is_passed_on() -> None:
     with pytest.raises(EOFError):
         perform(Server(lambda _: b""))
+
+
+DISCOVERED = {
+    "supportedVersions": ["2026-07-28"],
+    "capabilities": {"tools": {}},
+    "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "new", "version": "2"}},
+}
+
+
+def modern(discovered: object, *pages: dict[str, Any]) -> Server:
+    left = iter(pages)
+    return Server(lambda message: result(message, discovered if message["method"] == "server/discover" else next(left)))
+
+
+@pytest.mark.requirement("B-15")
+def test_in_the_modern_era_each_request_says_who_asks_and_there_is_no_session() -> None:
+    server = modern(DISCOVERED, {"tools": [{"name": "a"}], "nextCursor": "x"}, {"tools": [{"name": "b"}]})
+
+    found = handshake.perform(handshake.Stdio(server, Budget(60)), "modern")
+
+    assert [message["method"] for message in server.heard] == ["server/discover", "tools/list", "tools/list"]
+    assert all(message["params"]["_meta"] == handshake.META for message in server.heard)
+    assert server.heard[2]["params"]["cursor"] == "x"
+    assert (found.era, found.protocol, found.server) == ("modern", "2026-07-28", "new 2")
+    assert [tool.name for tool in found.tools] == ["a", "b"]
+
+
+@pytest.mark.requirement("B-15")
+@pytest.mark.parametrize("supported", [None, "2026-07-28", [], ["2027-01-01"]])
+def test_a_modern_server_of_an_unknown_revision_is_refused(supported: object) -> None:
+    server = modern({**DISCOVERED, "supportedVersions": supported})
+
+    with pytest.raises(HandshakeError, match="not known"):
+        handshake.perform(handshake.Stdio(server, Budget(60)), "modern")
+
+
+@pytest.mark.requirement("B-15")
+@pytest.mark.parametrize(
+    ("annotations", "claimed"),
+    [({"readOnlyHint": True}, True), ({"readOnlyHint": False}, False), ({"readOnlyHint": "yes"}, None), ([], None)],
+)
+def test_a_tool_has_its_hash_its_cost_and_what_it_claims(annotations: object, *, claimed: bool | None) -> None:
+    shown = {"name": "a", "description": "\ud800 \u00e4", "inputSchema": {"type": "object"}, "annotations": annotations}
+
+    (tool,) = perform(listing({"tools": [shown]})).tools
+
+    assert tool.read_only is claimed
+    assert tool.hash == manifest.tool_hash(shown)
+    assert 20 < tool.tokens < 50

@@ -5,6 +5,7 @@ from mcp_operator.images import redact
 
 
 @pytest.mark.requirement("F-08")
+@pytest.mark.requirement("B-11")
 @pytest.mark.parametrize(
     "text",
     [
@@ -13,6 +14,11 @@ from mcp_operator.images import redact
         "API_KEY=s3cret99",
         'password: "s3cret99"',
         "MY_TOKEN = s3cret99",
+        "AWS_SECRET_ACCESS_KEY=s3cret99",
+        "DB_PASSWORD='one s3cret99 two'",
+        'token: "one s3cret99 two"',
+        "curl --api-key s3cret99 https://example.com",
+        "mysql --password s3cret99",
         "npm_s3cret99s3cret99s3cret99",
         "ghp_s3cret99s3cret99s3cret99",
         "sk-s3cret99s3cret99s3cret99",
@@ -45,3 +51,17 @@ def test_the_tail_keeps_the_last_lines_within_its_limit() -> None:
     assert len(text.encode()) <= redact.TAIL_LIMIT
     assert tail.lines()[-1].startswith("999 ")
     assert len(tail.lines()) == redact.TAIL_LINES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INFO 12 tokens: a b",
+        "the following arguments are required: --token",
+        "--token is required",
+        "Missing API_KEY",
+        "npm warn deprecated secret-thing@1.0.0",
+    ],
+)
+def test_what_only_names_a_credential_stays(text: str) -> None:
+    assert redact.line(text) == text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_builder import BOUND, COMMIT, failure
 from fake_cluster import AGENT
-from mcp_operator.images.contract import Step
+from mcp_operator.images.contract import GitSource, Step
 from mcp_operator.jobs import State
 from mcp_operator.reconcile.commits import INTERVAL
 from mcp_operator.workqueue import Key
@@ -140,7 +140,8 @@ def test_a_new_spec_cancels_the_build_that_runs(world: World) -> None:
     world.builder.started.clear()
     world.look()
     assert world.builder.started.wait(BOUND)
-    assert [request.source.url for request in world.builder.requests] == [
+    sources = [request.source for request in world.builder.requests]
+    assert [source.url for source in sources if isinstance(source, GitSource)] == [
         "https://git.test/one",
         "https://git.test/two",
     ]

@@ -23,9 +23,11 @@ IGNORED = frozenset(
 )
 """Never part of a build: history, and what an install on another machine left. The repository's own .dockerignore is
 written for its own Dockerfile and not read."""
+_OURS = frozenset({DOCKERFILE, CA_FILE, ".dockerignore"})
+"""Names at the top of the context that a repository does not get."""
 
 
-def pack(target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None) -> None:
+def pack(target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None, *, own: bool = False) -> None:
     """Write the build context as a tar archive; the same files always give the same bytes.
 
     Args:
@@ -33,15 +35,21 @@ def pack(target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None
         root: Folder with the source; checked by :func:`mcp_operator.images.tree.check` before.
         dockerfile: Text of the Dockerfile.
         ca: Certificate authorities, PEM.
+        own: The Dockerfile is the repository's own, so its files are where it expects them.
     """
     # GNU format: names are bytes there, so a name that is not UTF-8 is kept as it is.
     with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as archive:
         _add(archive, DOCKERFILE, dockerfile.encode())
         if ca is not None:
             _add(archive, CA_FILE, ca)
-        archive.addfile(_folder(SOURCE))
+        if not own:
+            archive.addfile(_folder(SOURCE))
         for path in _entries(root):
-            _add_entry(archive, path, f"{SOURCE}/{path.relative_to(root).as_posix()}")
+            name = path.relative_to(root).as_posix()
+            if not own:
+                _add_entry(archive, path, f"{SOURCE}/{name}")
+            elif name not in _OURS:
+                _add_entry(archive, path, name)
 
 
 def authorities(file: str) -> bytes | None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-Runtime = Literal["auto", "node", "python"]
+if TYPE_CHECKING:
+    from mcp_operator.images.scans import Scan
+
+Runtime = Literal["auto", "node", "python", "go", "dockerfile"]
+
+Transport = Literal["stdio", "streamable-http", "sse"]
 
 
 class Step(enum.StrEnum):
@@ -20,6 +25,23 @@ class Step(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GitCredentials:
+    """How a private repository is read. None of it reaches a log, a layer, a command line or an error.
+
+    Attributes:
+        username: For https; forges take any with a token.
+        token: Password or token for https.
+        ssh_key: Private key in OpenSSH's format.
+        known_hosts: Lines of a ``known_hosts`` file; required with a key.
+    """
+
+    username: str = ""
+    token: str = field(default="", repr=False)
+    ssh_key: str = field(default="", repr=False)
+    known_hosts: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GitSource:
     """A git repository; at most one of branch, tag and commit (40 hex digits)."""
 
@@ -28,6 +50,42 @@ class GitSource:
     tag: str | None = None
     commit: str | None = None
     path: str = "."
+    credentials: GitCredentials | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpmSource:
+    """A package of npm's registry; without version the one that ``latest`` names."""
+
+    package: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PypiSource:
+    """A package of PyPI; without version the newest release."""
+
+    package: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectorySource:
+    """A folder of this machine: for the command line only. ``path`` is the server's folder inside it."""
+
+    directory: str
+    path: str = "."
+
+
+Source = GitSource | NpmSource | PypiSource | DirectorySource
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryAuth:
+    """Credentials for one registry; never shown."""
+
+    username: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,34 +95,81 @@ class BuildRequest:
     Attributes:
         source: What to build.
         runtime: Which detector to use; ``auto`` tries all.
+        dockerfile: The repository's own, relative to the source's path, for the runtime ``dockerfile``.
         command: Start command instead of the detected one.
         args: Arguments for the handshake, after the start command, as the Pod will give them.
         env: Environment for the handshake. Never a secret's value: callers put a placeholder.
+        system_packages: Debian packages besides those that were found to be needed.
+        build_args: Of a Dockerfile of the repository's own. Never a secret: they stay in the image.
+        platforms: ``linux/amd64``; more than one needs buildx.
         repository: Where to push, without tag: ``registry/prefix/namespace/name``.
-        deployment_id: Names the MCPServer object in labels.
+        tags: Further tags; see :mod:`mcp_operator.images.tags`.
+        auth: For the push, instead of what the engine's configuration has.
+        push: Whether to push at all.
+        verify: Whether to shake hands with the image; without, nothing is known of its tools.
+        as_asked: The handshake gets nothing that the request does not have, and must succeed over stdio: for who runs
+            servers exactly so. Otherwise placeholders and HTTP are tried, and recorded.
+        deployment_id: Names the MCPServer object in labels and a tag.
         uid: Unique owner of everything that is made (label ``toolman.dev/uid``), for cleaning up.
         installation: Whose owners these are, where several share an engine: a sweep touches its own only.
-        timeout: Seconds for all steps together.
+        keep_older: Earlier images of this owner stay in the engine; otherwise they are only in the registry.
+        timeout: Seconds for all steps before the push together.
+        push_timeout: Seconds for the push.
     """
 
-    source: GitSource
+    source: Source
     repository: str
     deployment_id: str
     uid: str
     installation: str = ""
     runtime: Runtime = "auto"
+    dockerfile: str = "Dockerfile"
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    system_packages: tuple[str, ...] = ()
+    build_args: dict[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    auth: RegistryAuth | None = field(default=None, repr=False)
+    push: bool = True
+    verify: bool = True
+    as_asked: bool = False
+    keep_older: bool = False
     timeout: float = 600
+    push_timeout: float = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool as the handshake saw it. ``hash`` is :func:`toolman.manifest.tool_hash`."""
+    """A tool as the handshake saw it.
+
+    Attributes:
+        name: The server's own.
+        hash: :func:`toolman.manifest.tool_hash`.
+        tokens: About how many a model reads for it; see :func:`toolman.manifest.tokens`.
+        read_only: What its annotations claim, None if they claim nothing.
+    """
 
     name: str
     hash: str
+    tokens: int = 0
+    read_only: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a server does not work without.
+
+    Attributes:
+        env: Variables that had to be set to a placeholder, or that it named when it refused to start.
+        args: Placeholders that had to be given as arguments.
+        network: It did not start without network.
+    """
+
+    env: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    network: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +177,27 @@ class BuildResult:
     """A verified and pushed image.
 
     Attributes:
-        commit: What was built, 40 hex digits.
-        reference: ``repository@sha256:...``, what a Pod names.
+        commit: What was built, 40 hex digits; the version for packages, empty for a folder without git.
+        reference: ``repository@sha256:...``, what a Pod names; the image's ID if it was not pushed.
         image_id: ``sha256:...`` in the engine's store.
         size: Bytes, uncompressed.
         command: The whole start command (image entry point), without ``BuildRequest.args``.
         working_dir: Folder in which the command starts.
         evidence: One line each for what the detection saw, for people.
-        protocol_version: What the server answered to ``initialize``.
+        protocol_version: What the server answered to the handshake.
         server_name: ``serverInfo.name`` and version, for people.
         tools: In the server's order.
         seconds: How long it took.
+        tags: All that the image has in its repository.
+        warnings: What is worth knowing although it works.
+        language: ``node``, ``python``, ``go`` or ``dockerfile``.
+        transport: How the server is spoken with.
+        port: Where it listens, for HTTP.
+        path: Of its endpoint, for HTTP.
+        era: ``legacy`` or ``modern``: in which the handshake succeeded.
+        needs: What it does not work without.
+        reused: Nothing was built: an image of the same input was in the registry.
+        scans: What the scanners found that were asked for.
     """
 
     commit: str
@@ -96,6 +211,16 @@ class BuildResult:
     server_name: str
     tools: tuple[Tool, ...]
     seconds: float
+    tags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    language: str = ""
+    transport: Transport = "stdio"
+    port: int | None = None
+    path: str = ""
+    era: str = "legacy"
+    needs: Needs = field(default_factory=Needs)
+    reused: bool = False
+    scans: tuple[Scan, ...] = ()
 
 
 class BuildError(Exception):

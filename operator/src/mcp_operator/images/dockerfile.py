@@ -8,27 +8,48 @@ as a path of :data:`~mcp_operator.images.tree.PLAIN_PATH`.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
+from mcp_operator.images import liveness
 from mcp_operator.images.contract import BuildError, Step
-from mcp_operator.images.detect.candidate import APP
+from mcp_operator.images.detect.candidate import APP, Hints
+from mcp_operator.images.liveness import Serving
 from mcp_operator.images.reasons import Reason
+from mcp_operator.images.recipes import bases
 from mcp_operator.images.recipes.recipe import Copy, Run
 from mcp_operator.images.tree import PLAIN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from mcp_operator.images.recipes.recipe import Recipe
+    from mcp_operator.images.recipes.recipe import Recipe, Stage
 
 SOURCE = "source"
 """Folder of the build context with the repository's files, so that none of them can replace one of ours."""
 CA_FILE = "build-ca.pem"
 """File of the build context with certificate authorities."""
+CONFIG_VARIABLE = "MCP_CONFIG_PATH"
+CONFIG_FILE = f"{APP}/config/config.yaml"
+"""Where a server that has a configuration file finds it; a volume there replaces it."""
+RETRIED = "mcp-operator: that failed, trying otherwise"
+"""A line of the build's output after which a step was tried in another way: worth a warning."""
+MAX_LABEL = 16 * 1024
+"""Bytes of the list of tools: a line of a Dockerfile may have 64 KiB."""
 
+_ONE_LINE = re.compile(r"[ -\[\]-~]+\Z")
+"""What the shell gets as it is written here: without line ends and without the backslash that Dockerfiles know."""
+HEAD = (
+    "# Written by mcp-operator. A step each, so that the log can say which one failed. Versions of npm's packages are",
+    "# bounded by date where their author left them open; those of the distribution's packages are its own: one that",
+    "# is pinned here is gone from its mirrors at the next security fix.",
+    "# hadolint global ignore=DL3008,DL3016,DL3018,DL3059",
+)
+"""First lines of a generated file, for those who read or lint it."""
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
 _CA_FOLDER = "/opt/build-ca"
 _CA_BUNDLE = f"{_CA_FOLDER}/bundle.pem"
 _CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
@@ -47,54 +68,138 @@ _USER = (
 )
 
 
-def render(recipe: Recipe, *, owner: Mapping[str, str], labels: Mapping[str, str], ca: bool) -> str:
+def render(
+    recipe: Recipe,
+    *,
+    owner: Mapping[str, str],
+    labels: Mapping[str, str],
+    ca: bool,
+    hints: Hints | None = None,
+) -> str:
     """Give the text of ``Dockerfile.mcp``.
 
     Args:
         recipe: What to build.
         owner: Labels of every layer of his: so they can be found again, and nobody uses another's cache.
         labels: Of the final image only.
-        ca: The context has :data:`CA_FILE`; the builder stage trusts it, the final stage never sees it.
+        ca: The context has :data:`CA_FILE`; the builder stages trust it, the final stage never sees it.
+        hints: What the server says of itself: ports and health checks follow it until a handshake knows better.
 
     Raises:
         BuildError: Something cannot be written down safely.
     """
+    said = hints or Hints()
+    serving = Serving(language=recipe.language, transport=said.transport or "stdio", port=said.port, path=said.path)
+    kept = [(stage.name, _kept(name)) for stage in recipe.stages for name in stage.keep]
     lines = [
-        f"FROM {recipe.base} AS builder",
-        _labels({names.MANAGED_BY: names.MANAGER}),
-        *(_AUTHORITIES if ca else ()),
-        *_environment(recipe.builder_env),
-        *_packages(recipe.builder_packages),
-        *(_run(step) for step in recipe.tools),
-        _labels(owner),
-        f"WORKDIR {APP}",
-        *_steps(recipe.steps),
-        "",
+        *HEAD,
+        *(line for stage in recipe.stages for line in _stage(stage, owner, ca=ca)),
         f"FROM {recipe.base}",
-        _labels({names.MANAGED_BY: names.MANAGER}),
+        *_labels({names.MANAGED_BY: names.MANAGER}),
         _USER,
-        *_packages(recipe.system_packages),
-        _labels(owner),
-        *_environment(recipe.env),
+        *_packages(recipe.base, recipe.system_packages),
+        *_labels(owner),
+        *_environment({**recipe.env, CONFIG_VARIABLE: CONFIG_FILE}),
         f"WORKDIR {_plain(recipe.working_dir)}",
-        *(f"COPY --from=builder {_kept(name)} {_kept(name)}" for name in recipe.keep),
-        _labels(labels),
+        *(f"COPY --from={stage} {name} {name}" for stage, name in kept),
+        *_labels(labels),
+        *liveness.lines(serving),
         f"USER {names.IMAGE_UID}:{names.IMAGE_UID}",
         f"ENTRYPOINT {_words(recipe.command)}",
     ]
     return "\n".join(lines) + "\n"
 
 
+def render_own(
+    text: str,
+    *,
+    owner: Mapping[str, str],
+    labels: Mapping[str, str],
+    working_dir: str,
+    command: Sequence[str],
+) -> str:
+    """Give the text of a repository's own Dockerfile with what all our images have behind it.
+
+    Args:
+        text: Its Dockerfile, as :attr:`~mcp_operator.images.detect.candidate.DockerfileFacts.text` gives it.
+        owner: As for :func:`render`; of the last stage only: the others are not ours to change.
+        labels: Of the final image.
+        working_dir: Where the command starts; as the image says if empty.
+        command: What starts, whatever the Dockerfile's ENTRYPOINT and CMD were.
+
+    Raises:
+        BuildError: Something cannot be written down safely.
+    """
+    said = [line.rstrip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if said and said[-1].endswith(("\\", "`")):  # then our first line would become part of its last
+        raise _unsafe(said[-1][-40:])
+    lines = [
+        text.rstrip(),
+        "",
+        *_labels({names.MANAGED_BY: names.MANAGER, **owner, **labels}),
+        *_environment({CONFIG_VARIABLE: CONFIG_FILE}),
+        *([f"WORKDIR {_plain(working_dir)}"] if working_dir else []),
+        f"USER {names.IMAGE_UID}:{names.IMAGE_UID}",
+        f"ENTRYPOINT {_words(command)}",
+        "CMD []",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def render_labels(image: str, labels: Mapping[str, str], serving: Serving) -> str:
+    """Give the text of a Dockerfile that puts on an image what only the handshake could tell. No network needed.
+
+    Args:
+        image: Its ID, ``sha256:...``.
+        labels: To add; see :func:`tools_label` for the tools.
+        serving: How it was reached.
+    """
+    return "\n".join([f"FROM {image}", *_labels(labels), *liveness.lines(serving)]) + "\n"
+
+
+def tools_label(tools: Iterable[str]) -> str:
+    """Write the value of :data:`mcp_operator.names.LABEL_TOOLS`: tools' names as JSON, cut off where it is long."""
+    said: list[str] = []
+    length = 0
+    for tool in tools:
+        length += len(json.dumps(tool)) + 2
+        if length > MAX_LABEL:
+            break
+        said.append(tool)
+    return json.dumps(said)
+
+
+def _stage(stage: Stage, owner: Mapping[str, str], *, ca: bool) -> list[str]:
+    return [
+        f"FROM {stage.base} AS {stage.name}",
+        *_labels({names.MANAGED_BY: names.MANAGER}),
+        *(_AUTHORITIES if ca else ()),
+        *_environment(stage.env),
+        *_packages(stage.base, stage.packages),
+        *(_run(step) for step in stage.tools),
+        *_labels(owner),
+        f"WORKDIR {APP}",
+        *_steps(stage.steps),
+        "",
+    ]
+
+
 def _environment(variables: Mapping[str, str]) -> list[str]:
     return [f"ENV {' '.join(f'{name}={value}' for name, value in variables.items())}"] if variables else []
 
 
-def _packages(packages: Iterable[str]) -> list[str]:
-    wanted = " ".join(sorted(packages))
+def _packages(base: str, packages: Iterable[str]) -> list[str]:
+    wanted = sorted(packages)
     if not wanted:
         return []
+    for name in wanted:
+        if not _PACKAGE.match(name):
+            raise _unsafe(name)
+    listed = " ".join(wanted)
+    if bases.alpine(base):
+        return [f"RUN apk add --no-cache {listed}"]
     return [
-        f"RUN apt-get update && apt-get install -y --no-install-recommends {wanted} && rm -rf /var/lib/apt/lists/*",
+        f"RUN apt-get update && apt-get install -y --no-install-recommends {listed} && rm -rf /var/lib/apt/lists/*",
     ]
 
 
@@ -124,8 +229,16 @@ def _copy(step: Copy) -> list[str]:
 def _run(step: Run) -> str:
     if not step.otherwise:
         return f"RUN {_words(step.words)}"
-    attempts = " || ".join(shlex.join(words) for words in (step.words, *step.otherwise))
-    return f"RUN {_words(('sh', '-c', attempts))}"
+    attempts = [shlex.join(step.words), *map(_attempt, step.otherwise)]
+    if all(_ONE_LINE.match(attempt) for attempt in attempts):
+        return "RUN " + " \\\n || ".join(attempts)
+    return f"RUN {_words(('sh', '-c', ' || '.join(attempts)))}"
+
+
+def _attempt(words: Sequence[str]) -> str:
+    """Give an attempt for the shell, with a line before it that says that it is made."""
+    script = words[2] if tuple(words[:2]) == ("sh", "-c") else ""
+    return f"{{ echo '{RETRIED}'; {script or shlex.join(words)}; }}"
 
 
 def _kept(name: str) -> str:
@@ -145,8 +258,9 @@ def _words(words: Sequence[str]) -> str:
     return json.dumps(list(words))
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    return "LABEL " + " ".join(f'{name}="{_quoted(value)}"' for name, value in sorted(labels.items()))
+def _labels(labels: Mapping[str, str]) -> list[str]:
+    said = " ".join(f'{name}="{_quoted(value)}"' for name, value in sorted(labels.items()))
+    return [f"LABEL {said}"] if said else []
 
 
 def _quoted(value: str) -> str:

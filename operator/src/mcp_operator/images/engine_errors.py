@@ -10,6 +10,14 @@ from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.reasons import Reason
 
 
+class BuildFailedError(Exception):
+    """An instruction failed; the text is the engine's."""
+
+
+class RefusedError(Exception):
+    """An image was not pulled or pushed; the text is the engine's."""
+
+
 class _Cause(NamedTuple):
     pattern: str
     reason: Reason
@@ -20,6 +28,29 @@ class _Cause(NamedTuple):
 
 _ENGINE = (
     _Cause(
+        r"(?i)path to a certificate|invalid (?:ca|client|tls) ?cert|TLS (?:configuration|certificate)"
+        r"|could not find a suitable TLS CA|cert\.pem|key\.pem",
+        Reason.ENGINE_UNAVAILABLE,
+        "the certificates for Docker cannot be read",
+        "DOCKER_CERT_PATH must name a folder with ca.pem, cert.pem and key.pem; unset DOCKER_TLS_VERIFY to do without.",
+        transient=False,
+    ),
+    _Cause(
+        r"(?i)CERTIFICATE_VERIFY_FAILED|certificate required|bad certificate|unknown ca|hostname .* doesn't match"
+        r"|HTTP request to an HTTPS server|WRONG_VERSION_NUMBER|record layer failure",
+        Reason.ENGINE_UNAVAILABLE,
+        "Docker and we do not trust each other's certificates",
+        "Check DOCKER_HOST, DOCKER_TLS_VERIFY, and that ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH belong to it.",
+        transient=False,
+    ),
+    _Cause(
+        r"(?i)invalid bind address|invalid proto|paramiko|invalid port|port out of range|unsupported (?:url )?scheme",
+        Reason.ENGINE_UNAVAILABLE,
+        "DOCKER_HOST is not something that can be connected to",
+        "Use unix:///var/run/docker.sock, or tcp://HOST:2376 with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
+        transient=False,
+    ),
+    _Cause(
         r"(?i)permission ?denied.*(?:sock|connect)|PermissionError|(?:sock|connect).*permission ?denied",
         Reason.ENGINE_PERMISSION,
         "permission denied on Docker's socket",
@@ -29,52 +60,52 @@ _ENGINE = (
         r"(?i)no space left on device",
         Reason.DISK_FULL,
         "Docker's disk is full",
-        "Free space on the machine where Docker runs: `docker system df` shows what uses it.",
+        "Free space on the machine where Docker runs: `docker system df` shows what uses it, and "
+        "`mcp-operator images prune --keep N` removes images of ours.",
     ),
     _Cause(
         r"(?i)FileNotFoundError|Connection ?refused|Error while fetching server API version|Max retries"
-        r"|Connection aborted|RemoteDisconnected|ConnectionResetError|Read timed out|Name or service not known",
+        r"|Connection aborted|RemoteDisconnected|ConnectionResetError|Read timed out|Name or service not known"
+        r"|Temporary failure in name resolution|No route to host|timed out",
         Reason.ENGINE_UNAVAILABLE,
         "Docker is not running",
         "Start it or set DOCKER_HOST.",
     ),
 )
-_PUSH = (
-    _Cause(
-        r"no basic auth credentials|unauthorized|authentication required|denied|insufficient_scope|401|403",
-        Reason.REGISTRY_AUTHENTICATION,
-        "the registry refuses the push of {name}",
-        "Give the operator's Docker credentials for this registry that may push to the repository.",
-        transient=False,
+_PULL = (
+    (
+        r"(?i)toomanyrequests|rate limit",
+        "its registry asks to slow down",
+        "Wait, log Docker in to the registry, or set TOOLMAN_BASE_PYTHON and TOOLMAN_BASE_NODE to a mirror.",
     ),
-    _Cause(
-        r"x509|certificate",
-        Reason.CERTIFICATE_UNTRUSTED,
-        "Docker does not trust the registry's certificate for {name}",
-        "Put the authority into /etc/docker/certs.d/<registry>/ca.crt where Docker runs.",
-        transient=False,
+    (
+        r"(?i)x509|certificate|server gave HTTP response",
+        "Docker does not trust its registry",
+        "Put the registry's authority into /etc/docker/certs.d/<registry>/ca.crt where Docker runs.",
     ),
-    _Cause(
-        r"server gave HTTP response to HTTPS client",
-        Reason.CERTIFICATE_UNTRUSTED,
-        "the registry of {name} speaks plain HTTP",
-        "Give it a certificate, or list it under insecure-registries of Docker.",
-        transient=False,
+    (
+        r"(?i)no basic auth|unauthorized|authentication required|\bdenied\b|forbidden",
+        "its registry wants other credentials, or there is no such image",
+        "Check the name, or `docker login` to its registry where we run, or set TOOLMAN_BASE_PYTHON or _NODE.",
     ),
-    _Cause(
-        r"connection refused|no such host|i/o timeout|connection reset|EOF|50\d|network is unreachable",
-        Reason.REGISTRY_UNREACHABLE,
-        "the registry of {name} cannot be reached",
-        "Check the operator's setting TOOLMAN_REGISTRY and that the registry runs; it is tried again.",
+    (
+        r"(?i)manifest unknown|not found|invalid reference|no matching manifest",
+        "there is no such image",
+        "Check the name and tag in TOOLMAN_BASE_PYTHON, TOOLMAN_BASE_NODE, or in the Dockerfile.",
     ),
 )
+"""What trying again does not help: pattern, what is wrong, what to do."""
+_PULL_ELSE = [
+    "its registry cannot be reached",
+    "Check TOOLMAN_BASE_PYTHON and TOOLMAN_BASE_NODE, and that Docker can reach their registry.",
+]
 
 
 def engine(text: str, step: Step) -> BuildError:
     """Explain a failed call to the engine."""
-    for cause in _ENGINE:
-        if re.search(cause.pattern, text, re.DOTALL):
-            return _error(cause, step, "", text)
+    cause = _cause(text)
+    if cause:
+        return _error(cause, step, text)
     return BuildError(
         Reason.ENGINE_FAILED,
         f"Docker failed: {redact.line(text)}",
@@ -84,30 +115,24 @@ def engine(text: str, step: Step) -> BuildError:
     )
 
 
-def push(text: str, name: str) -> BuildError:
-    """Explain a failed push."""
-    for cause in _PUSH:
-        if re.search(cause.pattern, text):
-            return _error(cause, Step.PUSH, name, text)
-    return BuildError(
-        Reason.IMAGE_PUSH_FAILED,
-        f"{name} could not be pushed: {redact.line(text)}",
-        step=Step.PUSH,
-        hint="See the registry's log; it is tried again.",
-        transient=True,
-    )
-
-
 def base_image(text: str, name: str) -> BuildError:
     """Explain a base image that is neither there nor can be pulled."""
+    if (cause := _cause(text)) and cause.reason == Reason.DISK_FULL:
+        return _error(cause, Step.BUILD, text)
+    what, hint = next((words for pattern, *words in _PULL if re.search(pattern, text)), _PULL_ELSE)
     return BuildError(
         Reason.BASE_IMAGE_UNAVAILABLE,
-        f"the base image {name} is not there and cannot be pulled",
+        f"the base image {name} is not there and cannot be pulled: {what}",
         step=Step.BUILD,
-        hint="Check TOOLMAN_BASE_PYTHON and TOOLMAN_BASE_NODE, and that Docker can reach their registry.",
+        hint=hint,
         log_tail=redact.line(text),
         transient=True,
     )
+
+
+def passing(text: str) -> bool:
+    """Tell whether a pull that failed so may work a moment later: lines break, names do not appear."""
+    return base_image(text, "").reason != Reason.DISK_FULL and not any(re.search(it[0], text) for it in _PULL)
 
 
 def too_old(version: str, wanted: str) -> BuildError:
@@ -120,10 +145,14 @@ def too_old(version: str, wanted: str) -> BuildError:
     )
 
 
-def _error(cause: _Cause, step: Step, name: str, text: str) -> BuildError:
+def _cause(text: str) -> _Cause | None:
+    return next((cause for cause in _ENGINE if re.search(cause.pattern, text, re.DOTALL)), None)
+
+
+def _error(cause: _Cause, step: Step, text: str) -> BuildError:
     return BuildError(
         cause.reason,
-        cause.message.format(name=name),
+        cause.message,
         step=step,
         hint=cause.hint,
         log_tail=redact.line(text),

@@ -12,13 +12,13 @@ import shutil
 import ssl
 import stat
 import tempfile
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_operator.images import context, git_errors, git_url, process, redact
+from mcp_operator.images import cleanup, context, git_auth, git_errors, git_url, process, redact
 from mcp_operator.images.budget import Budget
+from mcp_operator.images.checkout import Checkout
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import MAX_FILE, MAX_FILES, MAX_TREE
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
 
-    from mcp_operator.images.contract import GitSource
+    from mcp_operator.images.contract import GitCredentials, GitSource
     from mcp_operator.settings import Settings
 
 RESOLVE_SECONDS = 30
@@ -37,16 +37,6 @@ MAX_PACK = 512 * 1024 * 1024
 
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkout:
-    """A commit's files in a folder, without ``.git``."""
-
-    root: Path
-    commit: str
-    committed: datetime
-    warnings: tuple[str, ...] = field(default=())
 
 
 def resolve(source: GitSource, settings: Settings, cancelled: threading.Event | None = None) -> str:
@@ -62,9 +52,12 @@ def resolve(source: GitSource, settings: Settings, cancelled: threading.Event | 
     remote = git_url.remote(source.url, settings.git_protocols, settings.git_mirrors)
     if source.commit:
         return source.commit
+    git_auth.check(source.credentials, remote.protocol)
     wanted = _ref(source)
-    with tempfile.TemporaryDirectory(prefix="toolman-resolve-") as folder:
-        git = _Git(Path(folder), remote, Budget(RESOLVE_SECONDS, cancelled), settings)
+    # Named so that a sweep finds it: should this process be killed, credentials would be left in it.
+    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix("resolve")) as folder:
+        git = _Git(Path(folder) / "empty", remote, Budget(RESOLVE_SECONDS, cancelled), settings, source.credentials)
+        git.folder.mkdir()
         listing = git.run("ls-remote", "--", remote.url, wanted, f"{wanted}^{{}}").stdout.decode(errors="replace")
     found = {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
     # An annotated tag is an object of its own; the line with ^{} names the commit behind it.
@@ -77,13 +70,16 @@ def resolve(source: GitSource, settings: Settings, cancelled: threading.Event | 
 def clone(source: GitSource, settings: Settings, folder: Path, budget: Budget) -> Checkout:
     """Put the files of a commit into ``folder``, which must be empty.
 
+    Its parent folder holds credentials while git runs: it must be the build's own.
+
     Raises:
         BuildError: With the cause: URL, host, credentials, repository, ref, size or content.
         BuildCancelled: The budget says so.
     """
     _check_ref(source)
     remote = git_url.remote(source.url, settings.git_protocols, settings.git_mirrors)
-    git = _Git(folder, remote, budget, settings)
+    git_auth.check(source.credentials, remote.protocol)
+    git = _Git(folder, remote, budget, settings, source.credentials)
     git.run("init", "--quiet", "--template=", ".")
     _fetch(git, remote.url, source)
     commit = git.run("rev-parse", "--verify", "--end-of-options", "FETCH_HEAD^{commit}").stdout.decode().strip()
@@ -146,18 +142,30 @@ def _check_ref(source: GitSource) -> None:
 class _Git:
     """Runs git in one folder with nothing of the machine's or the user's configuration."""
 
-    def __init__(self, folder: Path, remote: git_url.Remote, budget: Budget, settings: Settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        remote: git_url.Remote,
+        budget: Budget,
+        settings: Settings,
+        credentials: GitCredentials | None = None,
+    ) -> None:
         self.folder = folder
+        self._credentials = credentials
         self._remote = remote
         self._budget = budget
         self._ca_file = settings.build_ca_file
 
     def run(self, command: str, *arguments: str) -> process.Finished:
         """Run one command; a failure becomes an error with its cause."""
-        with tempfile.TemporaryDirectory(prefix="toolman-git-home-") as home:
+        # Beside the repository, so that it is removed with it whatever happens.
+        with tempfile.TemporaryDirectory(prefix="git-home-", dir=self.folder.parent) as home:
             finished = self._run(command, arguments, self._environment(Path(home)))
         if finished.code != 0:
-            raise git_errors.explain(finished.stderr, self._remote.original, "such branch, tag or commit")
+            said = finished.stderr
+            if self._credentials and self._credentials.token:
+                said = said.replace(self._credentials.token, redact.MASK)
+            raise git_errors.explain(said, self._remote.original, "such branch, tag or commit")
         return finished
 
     def _run(self, command: str, arguments: Sequence[str], env: Mapping[str, str]) -> process.Finished:
@@ -193,10 +201,9 @@ class _Git:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "true",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_ALLOW_PROTOCOL": self._remote.protocol,
-            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=20",
+            **git_auth.environment(self._credentials, self._remote.url, home),
         }
         if self._ca_file:
             env["GIT_SSL_CAINFO"] = str(_trusted(Path(self._ca_file), home))

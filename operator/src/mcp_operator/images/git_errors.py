@@ -40,12 +40,24 @@ _CAUSES = (
         "Give the certificate authority with the operator's setting TOOLMAN_BUILD_CA_FILE.",
     ),
     _Cause(
-        r"Permission denied \(|could not read (?:Username|Password)|Authentication failed|Host key verification failed"
+        r"Host key verification failed|No .* host key is known|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        Reason.AUTHENTICATION_REQUIRED,
+        "the host key of {url} is not among the known hosts",
+        "Give the host's line of `ssh-keyscan HOST` as a known host, after comparing its fingerprint.",
+    ),
+    _Cause(
+        r"Load key .*(?:invalid format|error in libcrypto|incorrect passphrase)|invalid private key",
+        Reason.AUTHENTICATION_REQUIRED,
+        "the ssh key for {url} cannot be read",
+        "Give a private key in OpenSSH's format, without a passphrase.",
+    ),
+    _Cause(
+        r"Permission denied \(|could not read (?:Username|Password)|Authentication failed"
         r"|returned error: 40[13]|terminal prompts disabled|Invalid username or (?:password|token)",
         Reason.AUTHENTICATION_REQUIRED,
-        "{url} asks for credentials",
-        "Check the URL (hosting services answer so for repositories that do not exist, too) or make it public: "
-        "private repositories are not supported yet.",
+        "{url} asks for credentials, or does not accept those given",
+        "Check the URL (hosting services answer so for repositories that do not exist, too); for a private repository "
+        "give a token for https:// or a key for ssh://, with the right to read it.",
     ),
     _Cause(
         r"couldn't find remote ref HEAD|You appear to have cloned an empty repository",

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import cleanup, dockerfile, git, recipes, redact, sandbox
-from mcp_operator.images.contract import BuildError, Step
+from mcp_operator.images import cleanup, dockerfile, recipes, redact, sandbox, sources
+from mcp_operator.images.contract import BuildError, GitSource, NpmSource, PypiSource, Step
 from mcp_operator.images.detect import detect
+from mcp_operator.images.detect.candidate import DockerfileFacts, PythonFacts, join
 from mcp_operator.images.reasons import Reason
-from mcp_operator.images.tree import Tree, check, folder_of
+from mcp_operator.images.recipes import bases
+from mcp_operator.images.tree import ManifestError, Tree, folder_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mcp_operator.images.budget import Budget
+    from mcp_operator.images.checkout import Checkout
     from mcp_operator.images.contract import BuildRequest, Progress
     from mcp_operator.images.detect.candidate import Candidate
     from mcp_operator.images.engine import Engine
-    from mcp_operator.images.git import Checkout
+    from mcp_operator.images.recipes.recipe import Recipe
     from mcp_operator.settings import Settings
 
 _OCI = "org.opencontainers.image"
+_VERSION = re.compile(r"v?\d[\w.+-]{0,60}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What will be built, from what, how."""
+    """What will be built, from what, how.
+
+    Attributes:
+        checkout: The source.
+        candidate: What was detected in it.
+        dockerfile: Text of ``Dockerfile.mcp``.
+        bases: Images that it starts from, by name, with their IDs; none where a Dockerfile of its own says.
+        version: Of the project; empty if it has none.
+    """
 
     checkout: Checkout
     candidate: Candidate
-    base: str
     dockerfile: str
+    bases: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
     @property
     def evidence(self) -> tuple[str, ...]:
         """What was seen, a line each."""
-        return (*self.candidate.evidence, *self.checkout.warnings, f"base image {self.base}")
+        return (*self.candidate.evidence, *(f"base image {base}" for base in self.bases))
 
     @property
     def context(self) -> Path:
@@ -60,20 +77,27 @@ def make(
         BuildCancelled: The budget says so.
     """
     checkout, candidate = read(request, settings, folder, progress, budget)
-    base = settings.base_node if candidate.runtime == "node" else settings.base_python
-    progress.step(Step.DETECT, f"looking at the base image {base}")
-    engine.base(base, budget)
-    interpreter = sandbox.Interpreter(path="", version="0")
-    if candidate.runtime == "python":
-        part = budget.at_most(sandbox.PROBE_SECONDS)
-        interpreter = sandbox.python(engine, base, cleanup.owner(request), part)
+    version = _version(checkout, candidate, request)
+    labels = _labels(request, checkout, version)
+    if isinstance(candidate.facts, DockerfileFacts):
+        text = dockerfile.render_own(
+            candidate.facts.text,
+            owner=cleanup.owner(request),
+            labels=labels,
+            working_dir=candidate.facts.working_dir,
+            command=candidate.command,
+        )
+        return Plan(checkout=checkout, candidate=candidate, dockerfile=text, version=version)
+    found = _Bases(request, settings, engine, progress, budget)
+    recipe = found.recipe(candidate, checkout)
     text = dockerfile.render(
-        recipes.recipe(candidate, base, interpreter, checkout.committed),
+        recipe,
         owner=cleanup.owner(request),
-        labels=_labels(request, checkout),
+        labels=labels,
         ca=bool(settings.build_ca_file),
+        hints=candidate.hints,
     )
-    return Plan(checkout=checkout, candidate=candidate, base=base, dockerfile=text)
+    return Plan(checkout=checkout, candidate=candidate, dockerfile=text, bases=found.ids, version=version)
 
 
 def read(
@@ -89,11 +113,23 @@ def read(
         BuildError: Of the steps Fetch and Detect.
         BuildCancelled: The budget says so.
     """
-    progress.step(Step.FETCH, redact.line(request.source.url))
-    path = folder_of(request.source.path)
+    progress.step(Step.FETCH, sources.describe(request.source))
+    path = folder_of(sources.path(request.source))
     folder.mkdir()
-    checkout = git.clone(request.source, settings, folder, budget)
-    check(checkout.root)
+    checkout = sources.fetch(request.source, settings, folder, budget, request.command)
+    progress.step(Step.DETECT, f"commit {checkout.commit}" if checkout.commit else "the folder as it is")
+    for line in checkout.warnings:
+        progress.log(redact.line(line))
+    candidate = checkout.package or _detect(request, checkout, path)
+    if request.system_packages:
+        wanted = dict.fromkeys((*candidate.system_packages, *request.system_packages))
+        candidate = dataclasses.replace(candidate, system_packages=tuple(wanted))
+    for line in candidate.evidence:
+        progress.log(redact.line(line))
+    return checkout, candidate
+
+
+def _detect(request: BuildRequest, checkout: Checkout, path: str) -> Candidate:
     tree = Tree(checkout.root)
     if not tree.is_folder(path):
         raise BuildError(
@@ -102,16 +138,82 @@ def read(
             step=Step.FETCH,
             hint="Check spec.source.git.path: it is relative to the repository's root.",
         )
-    progress.step(Step.DETECT, f"commit {checkout.commit}")
-    candidate = detect(tree, path, request.runtime, request.command)
-    for line in candidate.evidence:
-        progress.log(redact.line(line))
-    return checkout, candidate
+    return detect(tree, path, request.runtime, request.command, request.dockerfile)
 
 
-def _labels(request: BuildRequest, checkout: Checkout) -> dict[str, str]:
-    return {
-        f"{_OCI}.source": redact.line(request.source.url),
+class _Bases:
+    """Finds the images that a build starts from, and remembers which they were."""
+
+    def __init__(
+        self, request: BuildRequest, settings: Settings, engine: Engine, progress: Progress, budget: Budget
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._engine = engine
+        self._progress = progress
+        self._budget = budget
+        self.ids: dict[str, str] = {}
+
+    def recipe(self, candidate: Candidate, checkout: Checkout) -> Recipe:
+        """Give the recipe for the first base image that can be had."""
+        base = self._first(bases.preference(candidate, self._settings))
+        second = bases.second(candidate, self._settings)
+        final = self._have(second) if second else ""
+        interpreter = sandbox.Interpreter(path="", version="0")
+        if isinstance(candidate.facts, PythonFacts):
+            part = self._budget.at_most(sandbox.PROBE_SECONDS)
+            interpreter = sandbox.python(self._engine, base, cleanup.owner(self._request), part)
+        return recipes.recipe(candidate, base, interpreter, checkout.committed, final=final)
+
+    def _first(self, choices: tuple[str, ...]) -> str:
+        *better, last = choices
+        for base in better:
+            try:
+                return self._have(base)
+            except BuildError as error:
+                if error.reason != Reason.BASE_IMAGE_UNAVAILABLE:
+                    raise
+                self._progress.log(redact.line(f"{error.message}; {last} is used instead"))
+        return self._have(last)
+
+    def _have(self, base: str) -> str:
+        self._progress.step(Step.DETECT, f"looking at the base image {base}")
+        self.ids[base] = self._engine.base(base, self._budget).id
+        return base
+
+
+def _labels(request: BuildRequest, checkout: Checkout, version: str) -> dict[str, str]:
+    # The time of the source, not of the build: the same input gives the same image.
+    created = checkout.committed if checkout.commit else checkout.committed - timedelta(days=1)
+    labels = {
+        f"{_OCI}.source": sources.describe(request.source),
         f"{_OCI}.revision": checkout.commit,
+        f"{_OCI}.version": version,
+        f"{_OCI}.created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
         names.LABEL_DEPLOYMENT: request.deployment_id,
     }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _version(checkout: Checkout, candidate: Candidate, request: BuildRequest) -> str:
+    """Give the project's version: of its manifest, else the git tag that was asked for."""
+    source = request.source
+    if isinstance(source, NpmSource | PypiSource):
+        return checkout.commit
+    said = _manifest_version(Tree(checkout.root), candidate.folder)
+    tag = source.tag if isinstance(source, GitSource) else None
+    found = next((text for text in (said, tag or "") if _VERSION.match(text)), "")
+    return found.removeprefix("v")
+
+
+def _manifest_version(tree: Tree, folder: str) -> str:
+    try:
+        settings = tree.toml(join(folder, "pyproject.toml"))
+        tables = (tree.json(join(folder, "package.json")), settings.get("project"), settings.get("tool"))
+    except ManifestError:
+        return ""
+    poetry = tables[2].get("poetry") if isinstance(tables[2], dict) else None
+    for table in (*tables[:2], poetry):
+        if isinstance(table, dict) and isinstance(table.get("version"), str):
+            return str(table["version"])
+    return ""

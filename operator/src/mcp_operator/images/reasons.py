@@ -50,6 +50,8 @@ class Reason(enum.StrEnum):
     COMPILE_FAILED = "CompileFailed"
     NETWORK_FAILED = "NetworkFailed"
     OUT_OF_MEMORY = "OutOfMemory"
+    SYSTEM_PACKAGE_MISSING = "SystemPackageMissing"
+    BUILD_LIMIT = "BuildLimit"
 
     # --- Verify
     HANDSHAKE_FAILED = "HandshakeFailed"

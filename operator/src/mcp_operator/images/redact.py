@@ -13,10 +13,12 @@ TAIL_LIMIT = 2048
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/@]{1,1000}@")
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization\s*[:=]\s*(?:basic|bearer|token)?\s*)\S+")
+# No pattern begins with a repetition: these lines are a stranger's, and each must cost little.
 _ASSIGNED = re.compile(
-    r"(?i)([A-Za-z0-9_.-]{0,60}(?:token|secret|passw(?:or)?d|api[_-]?key|private[_-]?key)[\"']?\s*[:=]\s*[\"']?)"
-    r"[^\s\"',;]{4,}",
+    r"(?i)((?:token|secret|passw(?:or)?d|passphrase|credential|api[_-]?key|private[_-]?key"
+    r"|access[_-]?key)[A-Za-z0-9_-]{0,40}[\"']?\s*[:=]\s*)(?:\"[^\"]{4,}\"|'[^']{4,}'|[\"']?[^\s\"',;]{4,})",
 )
+_OPTION = re.compile(r"(?i)(?<!\S)(--?[\w-]{0,40}(?:token|secret|passw(?:or)?d|api-?key)[\w-]{0,20}\s+)(?!-)\S{4,}")
 _KNOWN = re.compile(
     r"\b(?:gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|npm_\w{20,}|pypi-[\w-]{20,}|sk-[\w-]{16,}"
     r"|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,})",
@@ -31,6 +33,7 @@ def line(text: str) -> str:
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     text = _HEADER.sub(rf"\1{MASK}", text)
     text = _ASSIGNED.sub(rf"\1{MASK}", text)
+    text = _OPTION.sub(rf"\1{MASK}", text)
     text = _KNOWN.sub(MASK, text)
     return text if len(text) <= LINE_LIMIT else text[: LINE_LIMIT - 1] + "…"
 

@@ -30,6 +30,8 @@ PROBE_SECONDS = 30
 EXIT_SECONDS = 5
 """For the engine to note why a container ended, once its streams have: mostly at once."""
 _PAUSE = 0.05
+_MOMENT = 0.1
+"""Seconds for one look at a container's output, and so at whether to go on."""
 
 _FRAME = struct.Struct(">BxxxL")
 _STDERR = 2
@@ -45,11 +47,13 @@ class Limits:
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
+    """Container whose network it shares, instead of one of its own."""
 
     def host_config(self) -> dict[str, Any]:
         """Give the arguments for the engine's client."""
         return {
-            "network_mode": "bridge" if self.network else "none",
+            "network_mode": self._network_mode,
             "read_only": True,
             "tmpfs": {names.SERVER_HOME: f"rw,nosuid,nodev,size={MEMORY // 4},mode=1777"},
             "cap_drop": ["ALL"],
@@ -61,6 +65,12 @@ class Limits:
             "log_config": {"Type": "none", "Config": {}},
         }
 
+    @property
+    def _network_mode(self) -> str:
+        if self.beside:
+            return f"container:{self.beside}"
+        return "bridge" if self.network else "none"
+
 
 class Ended(Exception):  # noqa: N818 - the end of a stream, which may be no error
     """The container closed its output."""
@@ -71,7 +81,7 @@ class Sandbox:
 
     def __init__(self, engine: Engine, container: str, connection: socket.socket) -> None:
         self._engine = engine
-        self._container = container
+        self.container = container
         self._connection = connection
         self._buffer = bytearray()
         self._lines: list[str] = []
@@ -106,38 +116,59 @@ class Sandbox:
             BuildError: The time is used up.
         """
         while True:
-            header = self._exactly(_FRAME.size, budget)
-            stream, length = _FRAME.unpack(header)
-            data = self._exactly(length, budget)
-            if stream != _STDERR:
-                return data
-            self._keep(data.decode(errors="replace"))
+            budget.check(Step.VERIFY)
+            if piece := self.receive():
+                return piece
+
+    def receive(self) -> bytes:
+        """Give the next piece of stdout, or nothing if there is none within a moment; stderr is kept aside.
+
+        Raises:
+            Ended: There is no more.
+        """
+        if (frame := self._frame()) is None:
+            self._fill()
+            frame = self._frame()
+        if frame is None:
+            return b""
+        stream, data = frame
+        if stream != _STDERR:
+            return data
+        self._keep(data.decode(errors="replace"))
+        return b""
 
     def exit(self) -> tuple[int, bool]:
         """Give the exit code, and whether memory ran out; (-1, False) while it runs."""
         # The streams end a moment before the engine has noted why.
         until = time.monotonic() + EXIT_SECONDS
-        while (state := self._engine.state(self._container)).get("Running") and time.monotonic() < until:
+        while (state := self._engine.state(self.container)).get("Running") and time.monotonic() < until:
             time.sleep(_PAUSE)
         code = -1 if state.get("Running") else int(state.get("ExitCode", -1))
         return code, bool(state.get("OOMKilled"))
 
-    def _exactly(self, count: int, budget: Budget) -> bytes:
-        while len(self._buffer) < count:
-            budget.check(Step.VERIFY)
-            self._connection.settimeout(0.1)
-            try:
-                data = self._connection.recv(1 << 20)
-            except TimeoutError:
-                continue
-            except OSError as error:
-                raise Ended from error
-            if not data:
-                raise Ended
-            self._buffer += data
-        wanted = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return wanted
+    def _frame(self) -> tuple[int, bytes] | None:
+        """Take a whole frame from the buffer, if there is one."""
+        if len(self._buffer) < _FRAME.size:
+            return None
+        stream, length = _FRAME.unpack_from(self._buffer)
+        end = _FRAME.size + length
+        if len(self._buffer) < end:
+            return None
+        data = bytes(self._buffer[_FRAME.size : end])
+        del self._buffer[:end]
+        return stream, data
+
+    def _fill(self) -> None:
+        self._connection.settimeout(_MOMENT)
+        try:
+            data = self._connection.recv(1 << 20)
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise Ended from error
+        if not data:
+            raise Ended
+        self._buffer += data
 
     def _keep(self, text: str) -> None:
         *whole, self._partial = (self._partial + text)[-65536:].split("\n")

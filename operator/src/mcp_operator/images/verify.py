@@ -1,95 +1,255 @@
-"""Run an image as a Pod will and see that it speaks MCP: first without network, then, only if that fails, with it."""
+"""Run an image as a Pod will and see that it speaks MCP: first with nothing, then with what it asks for."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import cleanup, diagnosis, handshake, redact, sandbox
-from mcp_operator.images.contract import BuildError, Step
+from mcp_operator.images import attempt, cleanup, diagnosis, placeholders, redact, sandbox
+from mcp_operator.images.contract import BuildError, Needs, Step
+from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from mcp_operator.images.attempt import Failure, Spoken
     from mcp_operator.images.budget import Budget
-    from mcp_operator.images.contract import BuildRequest
+    from mcp_operator.images.contract import BuildRequest, Transport
     from mcp_operator.images.engine import Engine
-    from mcp_operator.images.handshake import Manifest
+    from mcp_operator.images.handshake import Era, Manifest
 
-SECONDS = 60
-"""For one attempt: large Python servers import for up to 37 s on a small machine, some try a database for a while."""
+ATTEMPTS = 10
+SECONDS = 300
+"""For all attempts together; one that says why it does not start takes a second or two."""
 
-_NOT_FOR_WANT_OF_A_NETWORK = (Reason.SETTING_MISSING, Reason.STARTED_HTTP, Reason.OUT_OF_MEMORY)
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What is known of how a server is run and reached.
+
+    Attributes:
+        hints: What its own files say; tried when it does not start as it is.
+        relay: Image with ``sh`` and Python or Node, through which a server is reached that speaks HTTP; the server's
+            own if empty.
+    """
+
+    hints: Hints = dataclasses.field(default_factory=Hints)
+    relay: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What the handshake found. ``network`` says that the server did not start without."""
+    """What the handshake found.
+
+    Attributes:
+        manifest: What the server said.
+        transport: How it was spoken with.
+        port: Where it listens, for HTTP.
+        path: Of its endpoint, for HTTP.
+        needs: What it did not answer without.
+        seconds: How long the attempt took that succeeded.
+    """
 
     manifest: Manifest
-    network: bool
     seconds: float
+    transport: Transport = "stdio"
+    port: int | None = None
+    path: str = ""
+    needs: Needs = dataclasses.field(default_factory=Needs)
+
+    @property
+    def era(self) -> Era:
+        """The era in which the handshake succeeded."""
+        return self.manifest.era
+
+    @property
+    def network(self) -> bool:
+        """It did not start without network."""
+        return self.needs.network
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth knowing although it works, for people."""
+        found = []
+        if self.needs.network:
+            found.append("it did not start without network")
+        if self.needs.env:
+            found.append(f"it does not start without {', '.join(self.needs.env)}: set spec.run.env")
+        if self.needs.args:
+            found.append(f"it was started with the arguments {' '.join(self.needs.args)}: set spec.run.args")
+        if not self.manifest.tools:
+            found.append("it lists no tools; some servers list none until they are configured")
+        if self.manifest.noise:
+            found.append(f"it writes to stdout what is no message ({self.manifest.noise} lines)")
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Failure:
-    message: str
-    lines: list[str]
-    code: int = diagnosis.RUNNING
-    out_of_memory: bool = False
+class _Run:
+    """How an attempt is made, beyond what the request says."""
+
+    network: bool = False
+    era: Era = "legacy"
+    env: tuple[tuple[str, str], ...] = ()
+    args: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{'with' if self.network else 'without'} network"]
+        if self.era == "modern":
+            parts.append("without initialize")
+        if self.env:
+            parts.append(f"with a placeholder for {', '.join(name for name, _ in self.env)}")
+        if self.args:
+            parts.append(f"with the arguments {' '.join(self.args)}")
+        return ", ".join(parts)
 
 
-def verify(engine: Engine, image: str, request: BuildRequest, budget: Budget, hear: Callable[[str], None]) -> Verified:
-    """Do the handshake with an image.
-
-    Raises:
-        BuildError: It does not speak MCP; its last lines on stderr are in the log tail.
-        BuildCancelled: The budget says so.
-    """
-    found = _attempt(engine, image, request, budget, hear, network=False)
-    if isinstance(found, BuildError) and found.reason not in _NOT_FOR_WANT_OF_A_NETWORK:
-        found = _attempt(engine, image, request, budget, hear, network=True)
-    if isinstance(found, BuildError):
-        raise found
-    return found
-
-
-def _attempt(
+def verify(
     engine: Engine,
     image: str,
     request: BuildRequest,
     budget: Budget,
     hear: Callable[[str], None],
-    *,
-    network: bool,
-) -> Verified | BuildError:
-    hear(f"handshake {'with' if network else 'without'} network")
-    began = time.monotonic()
-    env = {"HOME": names.SERVER_HOME, **request.env}
-    limits = sandbox.Limits(network=network, arguments=request.args, env=env)
-    with sandbox.started(engine, image, limits, cleanup.owner(request)) as server:
-        try:
-            manifest = handshake.perform(server, budget.at_most(SECONDS))
-        except handshake.HandshakeError as error:
-            failure = _Failure(message=str(error), lines=server.stderr, code=diagnosis.ANSWERED)
-        except sandbox.Ended:
-            code, out_of_memory = server.exit()
-            message = f"the server ended with status {code} before it answered"
-            failure = _Failure(message=message, lines=server.stderr, code=code, out_of_memory=out_of_memory)
-        except (TimeoutError, BuildError):
-            budget.check(Step.VERIFY)  # the whole build's time is another matter
-            failure = _Failure(message=f"the server did not answer within {SECONDS} s", lines=server.stderr)
-        else:
-            return Verified(manifest=manifest, network=network, seconds=time.monotonic() - began)
-    for line in failure.lines[-redact.TAIL_LINES :]:
-        hear(line)
-    return _explain(failure)
+    probe: Probe | None = None,
+) -> Verified:
+    """Do the handshake with an image.
+
+    Args:
+        engine: Where the image is.
+        image: Its ID.
+        request: Arguments, environment and owner.
+        budget: When to stop.
+        hear: Gets what is tried, and what the server writes to stderr.
+        probe: What is known of how the server is run and reached.
+
+    Raises:
+        BuildError: It does not speak MCP; its last lines on stderr are in the log tail.
+        BuildCancelled: The budget says so.
+    """
+    return _Verification(engine, image, request, budget, hear, probe or Probe()).run()
 
 
-def _explain(failure: _Failure) -> BuildError:
+class _Verification:
+    """The attempts at one image."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        image: str,
+        request: BuildRequest,
+        budget: Budget,
+        hear: Callable[[str], None],
+        probe: Probe,
+    ) -> None:
+        self._engine = engine
+        self._image = image
+        self._request = request
+        self._budget = budget
+        self._hear = hear
+        self._hints = probe.hints
+        self._reach = attempt.Reach(probe.relay or image, probe.hints, cleanup.owner(request))
+
+    def run(self) -> Verified:
+        """Try until it answers or nothing is left to try; then the error is the one of the most telling failure."""
+        all_of_it = self._budget.at_most(SECONDS)
+        failures: list[Failure] = []
+        tried: set[_Run] = set()
+        run: _Run | None = _Run()
+        while run and len(tried) < ATTEMPTS and not (failures and all_of_it.over()):
+            tried.add(run)
+            outcome = self._attempt(run, all_of_it)
+            if isinstance(outcome, Verified):
+                return outcome
+            failures.append(outcome)
+            run = next((following for following in self._following(run, outcome) if following not in tried), None)
+        raise _explain(failures)
+
+    def _attempt(self, run: _Run, budget: Budget) -> Verified | Failure:
+        self._hear(f"handshake {run}")
+        began = time.monotonic()
+        limits = sandbox.Limits(
+            network=run.network,
+            arguments=(*self._request.args, *run.args),
+            env={"HOME": names.SERVER_HOME, **dict(run.env), **self._request.env},
+        )
+        outcome = attempt.make(self._engine, self._image, limits, self._reach, run.era, budget)
+        if isinstance(outcome, attempt.Failure):
+            self._budget.check(Step.VERIFY)  # the whole build's time is another matter
+            for line in outcome.lines[-redact.TAIL_LINES :]:
+                self._hear(line)
+            return outcome
+        if self._request.as_asked and outcome.transport != "stdio":
+            message = f"the server speaks MCP over HTTP, on port {outcome.port}, and not over stdio"
+            return attempt.Failure(message=message, code=diagnosis.LISTENS)
+        return self._verified(run, outcome, time.monotonic() - began)
+
+    def _verified(self, run: _Run, spoken: Spoken, seconds: float) -> Verified:
+        needs = Needs(env=tuple(name for name, _ in run.env), args=run.args, network=run.network)
+        return Verified(
+            manifest=spoken.manifest,
+            transport=spoken.transport,
+            port=spoken.port,
+            path=spoken.path,
+            needs=needs,
+            seconds=seconds,
+        )
+
+    def _following(self, run: _Run, failure: Failure) -> Iterator[_Run]:
+        """Give what may help after a failure, the most likely first."""
+        if failure.out_of_memory:
+            return
+        if failure.code == diagnosis.ANSWERED:
+            if run.era == "legacy":
+                yield dataclasses.replace(run, era="modern")
+            return
+        asked = placeholders.asked(failure.lines)
+        if not self._request.as_asked:
+            yield from self._asked(run, asked)
+        if failure.wants_network and not run.network:
+            yield dataclasses.replace(run, network=True)
+        # Only where the server does not say what it wants: what its files say may be more than it needs.
+        if asked == placeholders.Asked() and not self._request.as_asked:
+            yield from self._hinted(run)
+        if not run.network and failure.code not in (0, diagnosis.LISTENS):
+            yield dataclasses.replace(run, network=True)
+
+    def _asked(self, run: _Run, asked: placeholders.Asked) -> Iterator[_Run]:
+        if new := self._new(run, asked.env):
+            yield dataclasses.replace(run, env=(*run.env, *new))
+        if asked.args and not run.args:
+            yield dataclasses.replace(run, args=asked.args)
+
+    def _hinted(self, run: _Run) -> Iterator[_Run]:
+        required = self._new(run, self._hints.required)
+        every = self._new(run, [setting.name for setting in self._hints.env])
+        if required:
+            yield dataclasses.replace(run, env=(*run.env, *required))
+        if self._hints.args and not run.args:
+            yield dataclasses.replace(run, args=self._hints.args)
+            yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
+        elif every:
+            yield dataclasses.replace(run, env=(*run.env, *every))
+
+    def _new(self, run: _Run, wanted: Iterable[str]) -> list[tuple[str, str]]:
+        """Give variables that are not set yet, with values."""
+        given = {setting.name: setting.value for setting in self._hints.env}
+        there = {*self._request.env, *dict(run.env)}
+        fresh = dict.fromkeys(name for name in wanted if name not in there)
+        return [(name, given.get(name) or placeholders.value(name)) for name in fresh]
+
+
+def _explain(failures: list[Failure]) -> BuildError:
+    errors = [_error(failure) for failure in failures]
+    # A server that first says what it wants and then, given a placeholder, something else: the first is the cause.
+    telling = (error for error in errors if error.reason == Reason.SETTING_MISSING)
+    return next(telling, errors[0])
+
+
+def _error(failure: Failure) -> BuildError:
     tail = redact.Tail()
     for line in failure.lines:
         tail.add(line)

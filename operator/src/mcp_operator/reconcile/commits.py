@@ -118,6 +118,7 @@ def request(server: Resource[MCPServerSpec], commit: str, settings: Settings) ->
             variable.name: PLACEHOLDER if variable.value_from is not None else variable.value or ""
             for variable in spec.run.env
         },
+        as_asked=True,
         timeout=spec.build.timeout_seconds,
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcp_operator import conditions, events, objects, policies, status
 from mcp_operator.cluster import SERVER
+from mcp_operator.images import sources
 from mcp_operator.images.contract import BuildError
 from mcp_operator.jobs import State
 from mcp_operator.models.server import MCPServerSpec
@@ -137,7 +138,7 @@ class ServerReconciler:
             return verdict.delay
         if job is None:
             logger.info("%s: build %s (%s)", key, build_key[:12], verdict.reason)
-            build_status.begin(after, build_key, request.source.commit or "", now)
+            build_status.begin(after, build_key, sources.pinned(request.source), now)
             self._builds.ensure(key, build_key, request)
         job = self._job(request.uid, build_key)
         if job is not None and job.state is not State.ENDED:

@@ -156,12 +156,93 @@ def test_a_bin_that_is_typescript_is_said(write: Write) -> None:
     assert "cannot start" in problem(write({"package.json": package(bin="a.ts"), "a.ts": SERVER})).message
 
 
-@pytest.mark.parametrize("lock", ["yarn.lock", "bun.lock"])
-def test_a_lock_that_is_not_supported_is_named(write: Write, lock: str) -> None:
-    error = problem(write({"package.json": package(bin="a.js"), "a.js": SERVER, lock: ""}))
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("lock", "text", "manager", "modern"),
+    [
+        ("yarn.lock", "# yarn lockfile v1", "yarn", False),
+        ("yarn.lock", "__metadata:\n  version: 8", "yarn", True),
+        ("bun.lock", "{}", "bun", False),
+        ("pnpm-lock.yaml", "", "pnpm", False),
+        ("npm-shrinkwrap.json", "{}", "npm", False),
+    ],
+)
+def test_a_lock_says_which_package_manager_is_used(
+    write: Write, *, lock: str, text: str, manager: str, modern: bool
+) -> None:
+    found = facts(detect(write({"package.json": package(bin="a.js"), "a.js": SERVER, lock: text})))
 
-    assert error.reason == Reason.UNSUPPORTED
-    assert lock.partition(".")[0] in error.message
+    assert (found.manager, found.modern, found.locked) == (manager, modern, True)
+    assert lock in found.manifests
+
+
+@pytest.mark.requirement("B-02")
+def test_of_two_locks_the_one_of_the_named_manager_is_followed(write: Write) -> None:
+    files = {
+        "package.json": package(bin="a.js", packageManager="yarn@4.5.1"),
+        "a.js": SERVER,
+        "package-lock.json": "{}",
+    }
+
+    found = facts(detect(write({**files, "yarn.lock": "__metadata:"})))
+
+    assert (found.manager, found.manager_version) == ("yarn", "4.5.1")
+
+
+def test_yarn_is_used_in_the_version_that_the_repository_carries(write: Write) -> None:
+    release = "yarnPath: .yarn/releases/yarn-3.8.7.cjs\n"
+    files = {"package.json": package(bin="a.js"), "a.js": SERVER, "yarn.lock": "__metadata:", ".yarnrc.yml": release}
+
+    assert facts(detect(write(files))).manager_version == "3.8.7"
+
+
+@pytest.mark.requirement("B-02")
+def test_what_the_server_needs_of_its_workspace_is_built_first_in_order(write: Write) -> None:
+    tree = write(
+        {
+            "package.json": json.dumps({"workspaces": ["packages/*"]}),
+            "packages/a/package.json": json.dumps({"name": "a", "scripts": {"build": "tsc"}}),
+            "packages/b/package.json": json.dumps(
+                {"name": "b", "dependencies": {"a": "*", "demo": "*"}, "scripts": {"build": "tsc"}}
+            ),
+            "packages/c/package.json": json.dumps({"name": "c", "scripts": {"build": "tsc"}}),
+            "packages/server/package.json": package(
+                bin="dist/a.js", scripts={"build": "tsc"}, devDependencies={"b": "*", "a": "*"}
+            ),
+            "packages/server/a.ts": SERVER,
+        },
+    )
+
+    assert facts(detect(tree)).first == ("packages/a", "packages/b")
+
+
+@pytest.mark.requirement("B-02")
+def test_package_managers_that_the_build_calls_are_noticed(write: Write) -> None:
+    scripts = {"build": "npm run compile && bunx tool", "compile": "yarn tsc", "other": "pnpm x"}
+    tree = write({"package.json": package(bin="dist/a.js", scripts=scripts), "a.ts": SERVER})
+
+    assert facts(detect(tree)).tools == ("bun", "yarn")
+
+
+@pytest.mark.parametrize("mark", ['"file:../x"', '"link:./x"', '"patch:x"'])
+def test_packages_that_are_folders_of_the_repository_need_all_sources_first(write: Write, mark: str) -> None:
+    text = package(bin="a.js", dependencies=SDK | {"x": mark.strip('"')})
+
+    assert facts(detect(write({"package.json": text, "a.js": SERVER}))).manifests == ()
+
+
+def test_of_a_workspace_the_package_with_a_command_is_meant_and_not_what_it_imports(write: Write) -> None:
+    tree = write(
+        {
+            "package.json": json.dumps({"workspaces": ["p/*"]}),
+            "p/core/package.json": package(name="core", main="a.js"),
+            "p/core/a.js": SERVER,
+            "p/server/package.json": package(bin="a.js"),
+            "p/server/a.js": SERVER,
+        },
+    )
+
+    assert detect(tree).folder == "p/server"
 
 
 def test_pnpm_is_used_in_the_version_that_the_project_names(write: Write) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,11 +11,13 @@ from mcp_operator.images import recipes
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.detect import detect
 from mcp_operator.images.reasons import Reason
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run
+from mcp_operator.images.recipes import python
+from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
 from mcp_operator.images.sandbox import Interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from mcp_operator.images.tree import Tree
 
@@ -31,10 +35,15 @@ def made(tree: Tree, path: str = ".") -> Recipe:
     return recipes.recipe(detect(tree, path), "base:1", PYTHON, WHEN)
 
 
+def builder(recipe: Recipe) -> Stage:
+    (stage,) = recipe.stages
+    return stage
+
+
 def steps(recipe: Recipe) -> list[str]:
     return [
         " ".join(step.words) if isinstance(step, Run) else f"copy {' '.join(step.names)}".strip()
-        for step in recipe.steps
+        for step in builder(recipe).steps
     ]
 
 
@@ -48,9 +57,9 @@ def test_a_uv_lock_is_followed_to_the_letter_with_the_images_python(write: Write
         "copy",
         "uv sync --frozen --no-dev --no-editable",
     ]
-    assert recipe.builder_env["UV_PYTHON"] == PYTHON.path
-    assert recipe.builder_env["UV_PYTHON_DOWNLOADS"] == "never"
-    assert recipe.keep == (".venv",)
+    assert builder(recipe).env["UV_PYTHON"] == PYTHON.path
+    assert builder(recipe).env["UV_PYTHON_DOWNLOADS"] == "never"
+    assert builder(recipe).keep == (".venv",)
     assert recipe.env["PYTHONUNBUFFERED"] == "1"
 
 
@@ -65,9 +74,10 @@ def test_without_a_lock_nothing_newer_than_the_commit_is_taken_first(write: Writ
         "copy",
         "uv pip install --python /app/.venv --exclude-newer 2026-01-02T03:04:05Z .",
     ]
-    last = recipe.steps[-1]
+    last = builder(recipe).steps[-1]
     assert isinstance(last, Run)
-    assert last.otherwise == (("uv", "pip", "install", "--python", "/app/.venv", "."),)
+    assert last.otherwise[-1] == ("uv", "pip", "install", "--python", "/app/.venv", ".")
+    assert "build-essential" in last.otherwise[0][2]
 
 
 def test_requirements_come_before_the_sources_and_the_sources_stay(write: Write) -> None:
@@ -78,7 +88,7 @@ def test_requirements_come_before_the_sources_and_the_sources_stay(write: Write)
         "uv pip install --python /app/.venv",
         "copy",
     ]
-    assert recipe.keep == (".",)
+    assert builder(recipe).keep == (".",)
 
 
 def test_a_project_that_is_no_package_gets_its_dependencies_only(write: Write) -> None:
@@ -94,7 +104,7 @@ def test_a_dependency_from_git_needs_git_while_building_only(write: Write) -> No
 
     recipe = made(write({"pyproject.toml": text, "server.py": SERVER}))
 
-    assert "git" in recipe.builder_packages
+    assert "git" in builder(recipe).packages
     assert recipe.system_packages == ()
 
 
@@ -172,16 +182,83 @@ def test_a_workspace_member_is_installed_alone_with_all_sources(write: Write) ->
     assert recipe.working_dir == "/app/p/x"
 
 
+@pytest.mark.requirement("B-02")
+def test_a_lock_that_does_not_fit_gives_way_to_the_date(write: Write) -> None:
+    uv = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
+    last = builder(uv).steps[-1]
+
+    assert isinstance(last, Run)
+    assert last.otherwise[0][-3:] == ("--upgrade", "--exclude-newer", "2026-01-02T03:04:05Z")
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize("lock", ["poetry.lock", "pdm.lock"])
+def test_the_locks_of_others_become_constraints(write: Write, lock: str) -> None:
+    recipe = made(write({"pyproject.toml": PROJECT + SCRIPT, lock: "", "x.py": SERVER}))
+
+    said = steps(recipe)
+    assert said[1] == f"copy {lock} pyproject.toml"
+    assert said[2].endswith(f"{lock} /tmp/constraints.txt")
+    assert said[3] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt -r pyproject.toml"
+    assert said[5] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ."
+
+
+def test_a_lock_of_others_is_read_without_what_is_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "poetry.lock").write_text(
+        '[[package]]\nname = "a"\nversion = "1.0"\n\n[[package]]\nname = "b"\nversion = "1"\n\n'
+        '[[package]]\nname = "b"\nversion = "2"\n\n[metadata]\nlock-version = "2.0"\n'
+    )
+
+    words = [sys.executable, "-c", python.READ_LOCK, "poetry.lock", "constraints.txt"]
+    subprocess.run(words, cwd=tmp_path, check=True, timeout=60)
+
+    assert (tmp_path / "constraints.txt").read_text() == "a==1.0\n"
+
+
+@pytest.mark.requirement("B-02")
+def test_an_extra_that_alone_has_the_sdk_is_installed(write: Write) -> None:
+    text = PROJECT.replace('["mcp"]', "[]") + '[project.optional-dependencies]\nserver = ["mcp"]\n' + SCRIPT
+
+    locked = made(write({"pyproject.toml": text, "x.py": SERVER, "uv.lock": ""}))
+
+    assert "--extra server" in steps(locked)[-1]
+
+
+@pytest.mark.requirement("B-02")
+def test_a_go_module_becomes_one_program_in_a_small_image(write: Write) -> None:
+    tree = write({"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"})
+
+    recipe = recipes.recipe(detect(tree), "golang:1", PYTHON, WHEN, final="debian:12")
+
+    assert (builder(recipe).base, recipe.base) == ("golang:1", "debian:12")
+    assert steps(recipe) == [
+        "copy go.mod",
+        "go mod download",
+        "copy",
+        "go build -trimpath -ldflags=-s -w -o /app/.bin/server .",
+    ]
+    assert builder(recipe).keep == (".bin/server", "/etc/ssl/certs/ca-certificates.crt")
+    assert recipe.command == ("/app/.bin/server",)
+
+
+def test_a_dockerfile_of_its_own_needs_no_recipe(write: Write) -> None:
+    candidate = detect(write({"Dockerfile": "FROM x\nCMD y"}), runtime="dockerfile")
+
+    with pytest.raises(TypeError):
+        recipes.recipe(candidate, "", PYTHON, WHEN)
+
+
 def test_pnpm_follows_its_lock(write: Write) -> None:
     tree = write({"package.json": node_package(bin="a.js"), "pnpm-lock.yaml": "", "a.js": NODE_SERVER})
 
     recipe = made(tree)
 
-    assert recipe.tools[0].words[:3] == ("npm", "install", "--global")
+    assert builder(recipe).tools[0].words[:3] == ("npm", "install", "--global")
     assert steps(recipe) == [
         "copy package.json pnpm-lock.yaml",
-        "pnpm install --frozen-lockfile --ignore-scripts",
+        "npm pkg delete scripts.preinstall scripts.install scripts.postinstall scripts.prepare",
+        "pnpm install --frozen-lockfile",
         "copy",
         "pnpm prune --prod --ignore-scripts",
     ]
-    assert isinstance(recipe.steps[2], Copy)
+    assert isinstance(builder(recipe).steps[3], Copy)

@@ -7,12 +7,13 @@ A new language is a module with a ``find`` like that of :mod:`~mcp_operator.imag
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.contract import BuildError, Step
-from mcp_operator.images.detect import node, python
-from mcp_operator.images.detect.candidate import Candidate, Problem, PythonFacts, Use
+from mcp_operator.images.detect import golang, hints, manifest, node, node_start, own, python, verdicts
+from mcp_operator.images.detect.candidate import Candidate, PythonFacts, Use
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import ManifestError
 
@@ -22,19 +23,30 @@ if TYPE_CHECKING:
     from mcp_operator.images.contract import Runtime
     from mcp_operator.images.tree import Tree
 
-_FINDERS = {"node": node.find, "python": python.find}
-_MANIFESTS = {"node": (node.MANIFEST,), "python": python.MANIFESTS}
+_FINDERS = {"node": node.find, "python": python.find, "go": golang.find, "manifest": manifest.find}
+_MANIFESTS = {
+    "node": (node_start.MANIFEST,),
+    "python": python.MANIFESTS,
+    "go": (golang.MANIFEST,),
+    "manifest": (manifest.MANIFEST,),
+}
+_ALSO = {"node": ("manifest",), "python": ("manifest",)}
 
 MAX_PROJECTS = 300
 """Folders with a manifest that are examined; a repository with more needs ``path``."""
-MAX_LISTED = 20
 _ASIDE = frozenset(
     {"test", "tests", "__tests__", "example", "examples", "docs", "doc", "benchmarks", "fixtures", "e2e", "templates"}
 )
 """Folders whose projects are not what a repository is for. With ``path`` they can be built all the same."""
 
 
-def detect(tree: Tree, path: str = ".", runtime: Runtime = "auto", command: Sequence[str] = ()) -> Candidate:
+def detect(
+    tree: Tree,
+    path: str = ".",
+    runtime: Runtime = "auto",
+    command: Sequence[str] = (),
+    dockerfile: str = own.DOCKERFILE,
+) -> Candidate:
     """Decide what to build.
 
     Args:
@@ -42,17 +54,29 @@ def detect(tree: Tree, path: str = ".", runtime: Runtime = "auto", command: Sequ
         path: Folder that the user named, normalised. If it is not itself a server, those below it are looked at.
         runtime: Language that the user chose, or auto.
         command: Start command that the user chose; then a project need not look like a server.
+        dockerfile: The repository's own, relative to ``path``: used for the runtime ``dockerfile``, and where nothing
+            else is found.
 
     Raises:
         BuildError: Nothing, no server, or several were found, or it cannot be built. The text says what was looked at.
     """
-    runtimes = tuple(_FINDERS) if runtime == "auto" else (runtime,)
-    chosen = _choose(_candidates(tree, path, runtimes), path, runtimes, command)
+    if runtime == "dockerfile":
+        chosen = own.find(tree, path, dockerfile)
+        if not chosen:
+            raise verdicts.nothing(path, [dockerfile])
+    else:
+        runtimes = tuple(_FINDERS) if runtime == "auto" else (runtime, *_ALSO.get(runtime, ()))
+        candidates = _candidates(tree, path, runtimes)
+        fallback = own.find(tree, path, dockerfile) if runtime == "auto" else None
+        chosen = _choose(candidates, fallback, path, runtimes, command)
     if command:
-        return _with_command(chosen, command)
-    if chosen.problem:
-        raise _problem(chosen, chosen.problem)
-    return chosen
+        chosen = _with_command(chosen, command)
+    elif chosen.problem:
+        raise verdicts.problem(chosen, chosen.problem)
+    found, said = hints.gather(tree, chosen.folder, chosen.root, chosen.runtime)
+    if not found.port and not found.transport:
+        found = dataclasses.replace(found, port=chosen.hints.port)
+    return dataclasses.replace(chosen, hints=found, evidence=(*chosen.evidence, *said))
 
 
 def _candidates(tree: Tree, path: str, runtimes: Sequence[str]) -> list[Candidate]:
@@ -97,17 +121,37 @@ def _examine(tree: Tree, folder: str, runtimes: Sequence[str], projects: Sequenc
     return [candidate for candidate in found if candidate]
 
 
-def _choose(candidates: list[Candidate], path: str, runtimes: Sequence[str], command: Sequence[str]) -> Candidate:
-    if not candidates:
-        raise _nothing(path, runtimes)
+def _choose(
+    candidates: list[Candidate],
+    fallback: Candidate | None,
+    path: str,
+    runtimes: Sequence[str],
+    command: Sequence[str],
+) -> Candidate:
+    every = [candidate for candidate in (*candidates, fallback) if candidate]
+    if not every:
+        names = itertools.chain.from_iterable(map(_MANIFESTS.__getitem__, runtimes))
+        raise verdicts.nothing(path, [*names, own.DOCKERFILE])
     servers = _servers(candidates)
-    if command and not servers:
-        servers = [candidate for candidate in candidates if candidate.folder == path]
+    if fallback and _needed(fallback, servers):
+        said = (*fallback.evidence, "nothing else here can be built, so the repository's own Dockerfile is")
+        servers = [dataclasses.replace(fallback, evidence=said)]
+    if command:
+        servers = servers or [candidate for candidate in every if candidate.folder == path]
     if not servers:
-        raise _no_server(candidates)
+        raise verdicts.no_server(every)
     if len(servers) > 1:
-        raise _several(servers)
+        raise verdicts.several(servers)
     return servers[0]
+
+
+def _needed(fallback: Candidate, servers: Sequence[Candidate]) -> bool:
+    """Tell whether the repository's own Dockerfile is what is left: it is not the safe default."""
+    if not servers:
+        return fallback.use >= Use.DEPENDENCY
+    # Of a repository of several servers it builds one, or something else.
+    stuck = servers[0].problem and servers[0].folder == fallback.folder
+    return bool(stuck) and len(servers) == 1 and not fallback.problem
 
 
 def _servers(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -116,60 +160,6 @@ def _servers(candidates: Sequence[Candidate]) -> list[Candidate]:
     # Where sources make a server, what only depends on an SDK is something else: a client, a library, a test.
     strong = [candidate for candidate in some if candidate.use == Use.SERVER] or some
     # Of several, those that can be started: shared libraries of a monorepo make servers too, but have no command.
-    return [candidate for candidate in strong if not candidate.problem] or strong
-
-
-def _looked_at(candidates: Sequence[Candidate]) -> str:
-    return "\n".join(f"{candidate.folder}: {'; '.join(candidate.evidence)}" for candidate in candidates[:MAX_LISTED])
-
-
-def _nothing(path: str, runtimes: Sequence[str]) -> BuildError:
-    names = ", ".join(name for runtime in runtimes for name in _MANIFESTS[runtime])
-    where = "the repository" if path == "." else f"folder {path}"
-    return BuildError(
-        Reason.NOTHING_DETECTED,
-        f"{where} has no Node or Python project: looked for {names}",
-        step=Step.DETECT,
-        hint="Set spec.source.git.path to the server's folder. Other languages are not supported yet.",
-    )
-
-
-def _no_server(candidates: Sequence[Candidate]) -> BuildError:
-    folders = ", ".join(sorted({candidate.folder for candidate in candidates})[:MAX_LISTED])
-    return BuildError(
-        Reason.NOT_AN_MCP_SERVER,
-        f"no MCP server found: neither dependencies nor sources of {folders} use an MCP SDK to make a server",
-        step=Step.DETECT,
-        hint="Check URL and path; if it is a server all the same, set spec.build.command to what starts it.",
-        log_tail=_looked_at(candidates),
-    )
-
-
-def _several(candidates: Sequence[Candidate]) -> BuildError:
-    folders = sorted({candidate.folder for candidate in candidates})
-    if len(folders) == 1:
-        return BuildError(
-            Reason.SEVERAL_SERVERS,
-            f"folder {folders[0]} has a server for each of {', '.join(c.runtime for c in candidates)}",
-            step=Step.DETECT,
-            hint="Set spec.build.runtime.",
-            log_tail=_looked_at(candidates),
-        )
-    more = f" and {len(folders) - MAX_LISTED} more" if len(folders) > MAX_LISTED else ""
-    return BuildError(
-        Reason.SEVERAL_SERVERS,
-        f"the repository has {len(folders)} MCP servers: {', '.join(folders[:MAX_LISTED])}{more}",
-        step=Step.DETECT,
-        hint=f"Set spec.source.git.path to one of them, such as {folders[0]}.",
-        log_tail=_looked_at(candidates),
-    )
-
-
-def _problem(candidate: Candidate, problem: Problem) -> BuildError:
-    return BuildError(
-        problem.reason,
-        problem.message,
-        step=Step.DETECT,
-        hint=problem.hint,
-        log_tail=_looked_at([candidate]),
-    )
+    strong = [candidate for candidate in strong if not candidate.problem] or strong
+    # And those that name a command: the main file of a package is what others import from it.
+    return [candidate for candidate in strong if not candidate.library] or strong

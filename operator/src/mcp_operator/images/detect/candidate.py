@@ -8,8 +8,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from mcp_operator.images.contract import Transport
     from mcp_operator.images.reasons import Reason
 
+
+Manager = Literal["npm", "pnpm", "yarn", "bun"]
 
 APP = "/app"
 """Where everything of a server is in its image."""
@@ -48,9 +51,14 @@ class NodeFacts:
         target: The JavaScript file that is started.
         engines: ``engines.node``, for people.
         manager_version: From ``packageManager``.
+        modern: Of Yarn: version 2 or later.
+        first: Folders of the workspace whose ``build`` must be run before.
+        tools: Other package managers that the script calls.
+        development: What starts the server is among the development dependencies, so they stay.
+        bun: Only Bun can run the start file.
     """
 
-    manager: Literal["npm", "pnpm"]
+    manager: Manager
     locked: bool
     manifests: tuple[str, ...]
     workspaces: bool
@@ -59,6 +67,11 @@ class NodeFacts:
     target: str
     engines: str
     manager_version: str = ""
+    modern: bool = False
+    first: tuple[str, ...] = ()
+    tools: tuple[Manager, ...] = ()
+    development: bool = False
+    bun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,8 @@ class PythonFacts:
         sources: The start command needs the sources.
         requires: ``requires-python``.
         needs_git: A dependency is fetched from a git repository.
+        lock: The lock file of Poetry or PDM in the project's folder, as far as it can be followed.
+        extras: Optional groups of dependencies in which alone an MCP SDK is named.
     """
 
     installer: Literal["uv-lock", "project", "requirements", "none"]
@@ -82,6 +97,103 @@ class PythonFacts:
     sources: bool
     requires: str
     needs_git: bool
+    lock: str = ""
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoFacts:
+    """How a Go module is built. Paths are relative to the candidate's ``root``.
+
+    Attributes:
+        package: What is compiled, for ``go build``: ``.`` or ``./cmd/server``.
+        requires: The ``go`` line of go.mod.
+        manifests: Files from which modules can be downloaded without the sources.
+        cgo: It needs a C compiler, and C's library where it runs.
+    """
+
+    package: str
+    requires: str
+    manifests: tuple[str, ...]
+    cgo: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestFacts:
+    """A server that a ``manifest.json`` with a list of packages describes.
+
+    Attributes:
+        npm: Packages of npm, as its command line takes them.
+        python: Packages of PyPI, likewise.
+        node: Part of it is JavaScript or TypeScript.
+        typescript: The file that is started is TypeScript.
+        interpreted: Part of it is Python.
+        config: Its ``config.yaml`` is not yet where ``MCP_CONFIG_PATH`` says.
+    """
+
+    npm: tuple[str, ...]
+    python: tuple[str, ...]
+    node: bool
+    typescript: bool
+    interpreted: bool
+    config: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerfileFacts:
+    """A Dockerfile of the repository's own.
+
+    Attributes:
+        file: Its path in the repository.
+        text: What is built: the file without what only makes builds faster and the classic builder does not know.
+        working_dir: Where its command starts; empty if only the finished image can tell.
+    """
+
+    file: str
+    text: str
+    working_dir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """An environment variable that a server's own metadata names.
+
+    Attributes:
+        name: The variable.
+        required: The metadata says that the server does not work without.
+        secret: Its value must not be shown.
+        value: A fixed value or default that the metadata gives; empty if it gives none, or it is a secret.
+    """
+
+    name: str
+    required: bool = False
+    secret: bool = False
+    value: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """How a server wants to be run, as its own files claim: worth a try, never to be trusted.
+
+    Attributes:
+        transport: The transport that is named; None if the files do not say.
+        port: Where it would listen, for HTTP.
+        env: Variables that it reads, the required ones first.
+        args: Arguments behind the start command, such as ``("--stdio",)``. Word by word; a value that only the user
+            can know is left out together with its option.
+        path: Of its endpoint, for HTTP; empty if unknown.
+    """
+
+    transport: Transport | None = None
+    port: int | None = None
+    env: tuple[Setting, ...] = ()
+    args: tuple[str, ...] = ()
+    path: str = ""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Give the names of the variables without which the server does not work, as its files claim."""
+        return tuple(setting.name for setting in self.env if setting.required)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +211,29 @@ class Candidate:
         problem: Why this cannot be built.
         system_packages: Debian packages that the server runs.
         facts: How to build it.
+        hints: How it wants to be run, as its own files claim.
+        library: Nothing but ``main`` names a start file: it may well be there for others to import.
     """
 
-    runtime: Literal["node", "python"]
+    runtime: Literal["node", "python", "go", "dockerfile"]
     folder: str
     root: str
     name: str
     use: Use
     evidence: tuple[str, ...]
     command: tuple[str, ...]
-    facts: NodeFacts | PythonFacts
+    facts: NodeFacts | PythonFacts | GoFacts | ManifestFacts | DockerfileFacts
     problem: Problem | None = None
     system_packages: tuple[str, ...] = ()
+    hints: Hints = Hints()
+    library: bool = False
+
+    @property
+    def working_dir(self) -> str:
+        """Where it starts in its image; empty if only the finished image can tell."""
+        if isinstance(self.facts, DockerfileFacts):
+            return self.facts.working_dir
+        return join(APP, self.inner)
 
     @property
     def inner(self) -> str:
@@ -128,6 +251,7 @@ class Start:
         after: Words after the file.
         why: Where this was found, for people.
         problem: Why there is no start command.
+        library: This is the file that others import, for want of anything better.
     """
 
     before: tuple[str, ...] = ()
@@ -135,6 +259,12 @@ class Start:
     after: tuple[str, ...] = ()
     why: str = ""
     problem: Problem | None = None
+    library: bool = False
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """A line for people; none without a start command."""
+        return (f"starts {self.why}",) if self.why else ()
 
     def command(self, folder: str) -> tuple[str, ...]:
         """Give the whole command for a project in ``folder`` of the image's :data:`APP`."""

@@ -1,28 +1,25 @@
-"""Find a Node server: its package manager, what must be built, and the file that starts it."""
+"""Find a Node server: its package manager, its place in a workspace, and what must be built."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mcp_operator.images.detect import usage
-from mcp_operator.images.detect.candidate import Candidate, NodeFacts, Problem, Start, ancestors, join, preferred
-from mcp_operator.images.reasons import Reason
+from mcp_operator.images.detect import node_start, usage
+from mcp_operator.images.detect.candidate import Candidate, Manager, NodeFacts, ancestors, join
+from mcp_operator.images.detect.node_start import BUN, MANIFEST, mapping
 from mcp_operator.images.tree import PLAIN_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mcp_operator.images.tree import Tree
 
-MANIFEST = "package.json"
 MAX_WORKSPACES = 100
 """Packages whose manifests are copied one by one before the sources."""
 
-_LOCKS = {
+_LOCKS: dict[str, Manager] = {
     "package-lock.json": "npm",
     "npm-shrinkwrap.json": "npm",
     "pnpm-lock.yaml": "pnpm",
@@ -30,10 +27,16 @@ _LOCKS = {
     "bun.lock": "bun",
     "bun.lockb": "bun",
 }
-_BUILT = re.compile(r"(?:^|/)(?:dist|build|lib|out|bundle)/")
-_PLAIN_START = re.compile(r"node((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+)((?: [\w@./=:,+-]+)*)\Z")
+_SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml")
+"""Files beside the root's package.json that decide what is installed."""
+_NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", "patchedDependencies", '"patch:')
+"""In a manifest: installing takes files of the repository."""
 _PACKAGE = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][A-Za-z0-9._~-]*\Z")
 _VERSION = re.compile(r"(\w+)@(\d+\.\d+\.\d+)")
+_YARN_PATH = re.compile(r"yarn-(\d+\.\d+\.\d+)\.cjs")
+_CALLS = re.compile(r"(?:^|[\s;&|(])(pnpm|yarn|bunx?)(?=\s|$)")
+_RUNS = re.compile(r"(?:npm run|(?:pnpm|yarn|bun)(?: run)?|run-[sp])\s+(?:-\S+\s+)*([\w:.-]+)")
+_MODERN_YARN = "__metadata:"
 
 
 def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
@@ -46,39 +49,29 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
     if not manifest:
         return None
     root, lock = _root(tree, folder)
-    manager = _LOCKS.get(PurePosixPath(lock).name, "npm")
-    dependencies = _mapping(manifest, "dependencies") | _mapping(manifest, "devDependencies")
+    manager = _LOCKS.get(PurePosixPath(lock).name) or _named(tree, root)[0]
+    dependencies = mapping(manifest, "dependencies") | mapping(manifest, "devDependencies")
     used = usage.examine(tree, folder, usage.NODE, dependencies, inner)
-    start = _start(tree, folder, manifest)
-    script, problem = _script(tree, folder, manifest, start)
-    if manager in ("yarn", "bun"):
-        problem = Problem(
-            Reason.UNSUPPORTED,
-            f"its packages are locked by {manager}, which is not supported yet",
-            "Add a package-lock.json (`npm install --package-lock-only`) and remove the other lock.",
-        )
-    engines = _mapping(manifest, "engines").get("node", "")
-    said = [
-        f"{join(folder, MANIFEST)} (Node)",
-        f"packages by {manager}" + (f", locked by {lock}" if lock else ", not locked"),
-    ]
-    if engines:
-        said.append(f"asks for node {str(engines)[:40]}")
-    said += [
-        *used.evidence,
-        *([f"starts {start.why}"] if start.why else []),
-        *([f"built by its script {script!r}"] if script else []),
-    ]
+    start = node_start.choose(tree, folder, manifest, bun=manager == "bun")
+    script, problem = node_start.build_script(tree, folder, manifest, start)
+    version = _manager_version(tree, root, manager)
+    engines = str(mapping(manifest, "engines").get("node", ""))
+    first = _built_first(tree, root, folder, manifest)
     facts = NodeFacts(
-        manager="pnpm" if manager == "pnpm" else "npm",
+        manager=manager,
         locked=bool(lock),
-        manifests=_manifests(tree, root, lock),
+        manifests=_manifests(tree, root, manager, lock),
         workspaces=_is_workspace(tree, root),
         rebuild=_install_scripts(tree, lock),
         script=script,
         target=start.file,
-        engines=str(engines),
-        manager_version=_manager_version(tree, root, manager),
+        engines=engines,
+        manager_version=version,
+        modern=manager == "yarn" and _is_modern(tree, lock, version),
+        first=first,
+        tools=_tools(mapping(manifest, "scripts"), script, manager),
+        development="tsx" in start.before and "tsx" not in mapping(manifest, "dependencies"),
+        bun=BUN in start.before,
     )
     return Candidate(
         runtime="node",
@@ -86,25 +79,37 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         root=root,
         name=str(manifest.get("name", "")),
         use=used.use,
-        evidence=tuple(said),
+        evidence=(
+            f"{join(folder, MANIFEST)} (Node)",
+            f"packages by {manager}, {f'locked by {lock}' if lock else 'not locked'}",
+            *_said("asks for node", engines[:40]),
+            *used.evidence,
+            *start.said,
+            *_said("built by its script", repr(script) if script else ""),
+            *_said("after building, of the same workspace,", ", ".join(first)),
+        ),
         command=start.command(str(PurePosixPath(folder).relative_to(root))) if not problem else (),
         problem=problem,
         system_packages=("git",) if {"simple-git"} & dependencies.keys() else (),
         facts=facts,
+        library=start.library and facts.workspaces,
     )
 
 
-def _mapping(manifest: dict[str, Any], key: str) -> dict[str, Any]:
-    value = manifest.get(key)
-    return value if isinstance(value, dict) else {}
+def _said(what: str, value: str) -> tuple[str, ...]:
+    return (f"{what} {value}",) if value else ()
 
 
 def _root(tree: Tree, folder: str) -> tuple[str, str]:
     """Give the folder to build from and its lock file: the nearest lock upwards, else a workspace, else itself."""
     for above in ancestors(folder):
-        for name in _LOCKS:
-            if tree.is_file(join(above, name)) and (above == folder or _is_workspace(tree, above)):
-                return above, join(above, name)
+        if above != folder and not _is_workspace(tree, above):
+            continue
+        there = [name for name in _LOCKS if tree.is_file(join(above, name))]
+        # Of two locks one is left over: what packageManager names is the one in use.
+        there.sort(key=lambda name: _LOCKS[name] != _named(tree, above)[0])
+        if there:
+            return above, join(above, there[0])
     workspace = next((above for above in ancestors(folder) if _is_workspace(tree, above)), folder)
     return workspace, ""
 
@@ -115,130 +120,94 @@ def _is_workspace(tree: Tree, folder: str) -> bool:
     )
 
 
-def _manifests(tree: Tree, root: str, lock: str) -> tuple[str, ...]:
+def _named(tree: Tree, root: str) -> tuple[Manager, str]:
+    """Give manager and version from ``packageManager``; npm without."""
+    match = _VERSION.match(str(tree.json(join(root, MANIFEST)).get("packageManager", "")))
+    for manager in _LOCKS.values():
+        if match and match[1] == manager:
+            return manager, match[2]
+    return ("pnpm" if tree.is_file(join(root, "pnpm-workspace.yaml")) else "npm"), ""
+
+
+def _manager_version(tree: Tree, root: str, manager: Manager) -> str:
+    named, version = _named(tree, root)
+    if manager == "yarn" and named != "yarn":
+        match = _YARN_PATH.search(tree.text(join(root, ".yarnrc.yml")))
+        return match[1] if match else ""
+    return version if named == manager else ""
+
+
+def _is_modern(tree: Tree, lock: str, version: str) -> bool:
+    return _MODERN_YARN in tree.text(lock) or version.partition(".")[0] not in ("", "1")
+
+
+def _manifests(tree: Tree, root: str, manager: Manager, lock: str) -> tuple[str, ...]:
     """Give what installing needs, relative to the root; empty if that cannot be told apart from the sources."""
-    text = tree.text(join(root, MANIFEST))
-    if '"file:' in text or "patch-package" in text:
-        return ()  # dependencies on folders of the repository
-    names = {join(root, MANIFEST), join(root, ".npmrc"), lock or join(root, MANIFEST)}
-    if _is_workspace(tree, root):
-        if PurePosixPath(lock).name != "pnpm-lock.yaml":
-            return ()  # npm runs the prepare scripts of workspaces whatever it is told, and they need the sources
-        names |= {join(root, "pnpm-workspace.yaml")}
-        names |= {name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")}
-    relative = sorted(str(PurePosixPath(name).relative_to(root)) for name in names if tree.is_file(name))
-    if len(relative) > MAX_WORKSPACES or not all(map(PLAIN_PATH.match, relative)):
+    if _is_workspace(tree, root) and manager == "npm":
+        return ()  # npm runs the prepare scripts of workspaces whatever it is told, and they need the sources
+    texts = {name: tree.text(name) for name in _deciding(tree, root)}
+    if any(mark in text for text in texts.values() for mark in _NEEDS_SOURCES):
         return ()
-    return tuple(relative)
+    there = sorted({*texts, *([lock] if lock else ())})
+    relative = [str(PurePosixPath(name).relative_to(root)) for name in there]
+    plain = len(relative) <= MAX_WORKSPACES and all(map(PLAIN_PATH.match, relative))
+    return tuple(relative) if plain else ()
+
+
+def _deciding(tree: Tree, root: str) -> set[str]:
+    """Give the files that say what is installed, but for the lock."""
+    names = {join(root, name) for name in (MANIFEST, *_SETTINGS)}
+    if _is_workspace(tree, root):
+        names |= {name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")}
+    return {name for name in names if tree.is_file(name)}
 
 
 def _install_scripts(tree: Tree, lock: str) -> tuple[str, ...] | None:
     if PurePosixPath(lock).name not in ("package-lock.json", "npm-shrinkwrap.json"):
         return None
-    packages = _mapping(tree.json(lock), "packages")
+    packages = mapping(tree.json(lock), "packages")
     paths = (path for path, entry in packages.items() if isinstance(entry, dict) and entry.get("hasInstallScript"))
     names = {path.rpartition("node_modules/")[2] for path in paths if "node_modules/" in path}
     return tuple(sorted(name for name in names if _PACKAGE.match(name)))
 
 
-def _manager_version(tree: Tree, root: str, manager: str) -> str:
-    match = _VERSION.match(str(tree.json(join(root, MANIFEST)).get("packageManager", "")))
-    return match[2] if match and match[1] == manager else ""
+def _built_first(tree: Tree, root: str, folder: str, manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Give the folders, relative to the root, of what the package needs of its workspace and is built, in order."""
+    if not _is_workspace(tree, root):
+        return ()
+    members: dict[str, str] = {}
+    for name in tree.below(root):
+        if name.endswith(f"/{MANIFEST}") and len(members) < MAX_WORKSPACES:
+            members.setdefault(str(tree.json(name).get("name", "")), str(PurePosixPath(name).parent))
+    found: dict[str, None] = {}
+    seen = {folder}
+
+    def visit(package: dict[str, Any]) -> Iterator[str]:
+        for name in mapping(package, "dependencies") | mapping(package, "devDependencies"):
+            below = members.get(name, folder)
+            if below in seen:
+                continue
+            seen.add(below)
+            inside = tree.json(join(below, MANIFEST))
+            yield from visit(inside)
+            if "build" in mapping(inside, "scripts"):
+                yield str(PurePosixPath(below).relative_to(root))
+
+    found.update(dict.fromkeys(visit(manifest)))
+    return tuple(name for name in found if PLAIN_PATH.match(name))
 
 
-def _start(tree: Tree, folder: str, manifest: dict[str, Any]) -> Start:
-    for attempt in (_from_bin, _from_start_script, _from_main):
-        start = attempt(tree, folder, manifest)
-        if start:
-            return start
-    return Start(
-        problem=Problem(
-            Reason.NO_START_COMMAND,
-            f"{join(folder, MANIFEST)} has no bin, no start script of the form `node FILE`, and no main file",
-            "Add bin to package.json, or set spec.build.command.",
-        ),
-    )
-
-
-def _from_bin(tree: Tree, folder: str, manifest: dict[str, Any]) -> Start | None:
-    value = manifest.get("bin")
-    name = str(manifest.get("name", ""))
-    choices = {name: value} if isinstance(value, str) else value if isinstance(value, dict) else {}
-    if not choices:
-        return None
-    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"))
-    if not chosen and len(set(map(str, choices.values()))) == 1:
-        chosen = next(iter(choices))
-    if not chosen:
-        listed = ", ".join(sorted(choices)[:8])
-        return Start(
-            problem=Problem(
-                Reason.AMBIGUOUS_START_COMMAND,
-                f"package.json has several bin entries ({listed}) and none is named like it",
-                "Set spec.build.command to the right one: [node, FILE].",
-            ),
-        )
-    return _node(tree, folder, choices[chosen], f"bin {chosen!r}")
-
-
-def _from_start_script(tree: Tree, folder: str, manifest: dict[str, Any]) -> Start | None:
-    match = _PLAIN_START.match(str(_mapping(manifest, "scripts").get("start", "")).strip())
-    if not match:
-        return None
-    start = _node(tree, folder, match[2], "the start script")
-    flags = match[1].split()
-    return dataclasses.replace(start, before=(*start.before, *flags), after=tuple(match[3].split()))
-
-
-def _from_main(tree: Tree, folder: str, manifest: dict[str, Any]) -> Start | None:
-    value = manifest.get("main")
-    names = [value] if isinstance(value, str) else ["index.js", "server.js", "index.mjs", "server.mjs"]
-    for name in names:
-        if isinstance(value, str) or tree.is_file(join(folder, name)):
-            return _node(tree, folder, name, "main" if value else name)
-    return None
-
-
-def _node(tree: Tree, folder: str, value: object, why: str) -> Start:
-    """Start a file of the package; its name comes from a stranger."""
-    file = str(PurePosixPath(str(value))).removeprefix("/") if isinstance(value, str) else ""
-    if not file or not PLAIN_PATH.match(file) or ".." in PurePosixPath(file).parts or str(value).startswith("/"):
-        return Start(
-            problem=Problem(
-                Reason.NO_START_COMMAND,
-                f"{why} of {join(folder, MANIFEST)} is not a file of the package: {json.dumps(value)[:100]}",
-                "Name a file inside the package, of letters, digits and @ _ + = . - only.",
-            ),
-        )
-    if file.endswith((".ts", ".tsx", ".mts")):
-        return Start(
-            problem=Problem(
-                Reason.NO_START_COMMAND,
-                f"{why} names {file}, which Node cannot start",
-                "Name the compiled JavaScript file in bin, and add a build script that makes it.",
-            ),
-        )
-    for suffix in ("", ".js", "/index.js"):
-        if tree.is_file(join(folder, file + suffix)):
-            file += suffix
-            break
-    return Start(before=("node",), file=file, why=f"{file} ({why})")
-
-
-def _script(tree: Tree, folder: str, manifest: dict[str, Any], start: Start) -> tuple[str, Problem | None]:
-    """Choose the script that makes the start file, if it must be made; or say why nothing can."""
-    there = bool(start.file) and tree.is_file(join(folder, start.file))
-    sources = tree.is_file(join(folder, "tsconfig.json"))
-    if there and not (sources and _BUILT.search(start.file)):
-        return "", None
-    scripts = _mapping(manifest, "scripts")
-    for name in ("build", "prepare", "prepublishOnly", "compile", "tsc"):
-        if isinstance(scripts.get(name), str):
-            return name, start.problem
-    if there or start.problem:
-        return "", start.problem
-    return "", Problem(
-        Reason.NO_START_COMMAND,
-        f"{join(folder, start.file)} is not in the repository, and package.json has no build script that makes it",
-        "Add a build script, or name another file in bin; spec.build.command overrides the start command.",
-    )
+def _tools(scripts: dict[str, Any], script: str, manager: Manager) -> tuple[Manager, ...]:
+    """Give the other package managers that the build script calls, itself or through others."""
+    waiting, seen = [script], set[str]()
+    found: set[Manager] = set()
+    while waiting:
+        name = waiting.pop()
+        text = scripts.get(name)
+        if name in seen or not isinstance(text, str):
+            continue
+        seen.add(name)
+        called = set(_CALLS.findall(text))
+        found |= {tool for tool in set(_LOCKS.values()) if tool in called or (tool == "bun" and "bunx" in called)}
+        waiting += [f"pre{name}", f"post{name}", *_RUNS.findall(text)]
+    return tuple(sorted(found - {manager}))

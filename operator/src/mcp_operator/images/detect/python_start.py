@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from mcp_operator.images.detect.python_project import Project
     from mcp_operator.images.tree import Tree
 
 VENV = f"{APP}/.venv"
@@ -28,24 +29,21 @@ _FILES = ("main.py", "server.py", "app.py", "src/main.py", "src/server.py", "run
 def choose(
     tree: Tree,
     folder: str,
-    settings: Mapping[str, Any],
+    project: Project,
     server_files: Sequence[str],
     dependencies: AbstractSet[str],
-    *,
-    package: bool,
 ) -> Start:
     """Choose the start command of the project in ``folder``.
 
     Args:
         tree: The repository.
         folder: Of the project.
-        settings: Its pyproject.toml.
+        project: What its manifests say.
         server_files: Files in which a server is made.
         dependencies: Normalised names of what it depends on.
-        package: It can be installed, so that its scripts exist.
     """
-    name = _name(settings)
-    scripts = _scripts(settings)
+    name, package = project.name, project.package
+    scripts = _scripts(project.scripts)
     if scripts:
         return _script(tree, folder, scripts, name, package=package)
     return (
@@ -61,20 +59,8 @@ def choose(
     )
 
 
-def _table(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    value: object = settings
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def _name(settings: Mapping[str, Any]) -> str:
-    return str(_table(settings, "project").get("name") or _table(settings, "tool", "poetry").get("name") or "")
-
-
-def _scripts(settings: Mapping[str, Any]) -> dict[str, str]:
+def _scripts(found: Mapping[str, Any]) -> dict[str, str]:
     """Give name and target of each script; what is not of the usual form was written to confuse and is left out."""
-    found = _table(settings, "project", "scripts") or _table(settings, "tool", "poetry", "scripts")
     return {
         name: target
         for name, target in found.items()

@@ -17,7 +17,7 @@ MAX_SOURCES = 3000
 """Source files that are read; what decides is near the top of any sensible project."""
 
 _ASIDE = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|examples?|docs?|benchmarks?|fixtures|e2e|scripts)(?:/|$)|\.(?:test|spec)\."
+    r"(?:^|/)(?:tests?|__tests__|examples?|docs?|benchmarks?|fixtures|e2e|scripts)(?:/|$)|\.(?:test|spec)\.|_test\.go\Z"
 )
 """Where a server in a source file proves nothing about the project."""
 
@@ -55,6 +55,23 @@ NODE = Language(
             "@modelcontextprotocol/node",
             "fastmcp",
             "mcp-framework",
+        },
+    ),
+)
+GO = Language(
+    suffixes=(".go",),
+    server=re.compile(
+        r"\"github\.com/mark3labs/mcp-go/server\"|\bmcp\.NewServer\s*\(|\bserver\.NewMCPServer\s*\("
+        r"|\bmcp_golang\.NewServer\s*\(|\"github\.com/(?:ThinkInAIXYZ/go-mcp/server|strowk/foxy-contexts/pkg/app)\"",
+    ),
+    client=re.compile(r"\"github\.com/mark3labs/mcp-go/client\"|\bmcp\.NewClient\s*\("),
+    packages=frozenset(
+        {
+            "github.com/mark3labs/mcp-go",
+            "github.com/modelcontextprotocol/go-sdk",
+            "github.com/metoro-io/mcp-golang",
+            "github.com/ThinkInAIXYZ/go-mcp",
+            "github.com/strowk/foxy-contexts",
         },
     ),
 )

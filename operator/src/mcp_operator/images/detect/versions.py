@@ -1,4 +1,4 @@
-"""Does a version of Python satisfy ``requires-python``? The part of PEP 440 that is used there."""
+"""Does a version satisfy what a project asks for? The parts of PEP 440 and of npm's ranges that are used there."""
 
 from __future__ import annotations
 
@@ -43,6 +43,41 @@ def _fits(clause: str, actual: tuple[int, ...]) -> bool:
         "<": order < 0,
         "<=": order <= 0,
         ">": order > 0,
+        ">=": order >= 0,
+    }
+    return verdicts[operator]
+
+
+_NODE_CLAUSE = re.compile(r"(~|\^|<=?|>=?|=)?v?(\d+(?:\.\d+)*)?(?:\.?[xX*])*(?:\.[xX*])*(?:-[\w.-]+)?\Z")
+
+
+def node_satisfied(wanted: str, version: str) -> bool:
+    """Tell whether ``version`` (digits and dots) fits ``engines.node``; what cannot be read is no obstacle."""
+    actual = _numbers(version)
+    return any(_fits_range(part, actual) for part in wanted.split("||"))
+
+
+def _fits_range(text: str, actual: tuple[int, ...]) -> bool:
+    low, dash, high = text.partition(" - ")
+    clauses = (f">={low.strip()}", f"<={high.strip()}") if dash else re.sub(r"([~^<>=])\s+", r"\1", text).split()
+    return all(_fits_node(clause, actual) for clause in clauses)
+
+
+def _fits_node(clause: str, actual: tuple[int, ...]) -> bool:
+    match = _NODE_CLAUSE.match(clause)
+    if not match or not match[2]:
+        return True
+    operator, wanted = match[1] or "=", _numbers(match[2])
+    order = _compare(actual, wanted)
+    # What is left out stands for anything: 20 is all of 20, and <=20 ends with the last of it.
+    same = actual[: len(wanted)] == wanted
+    verdicts = {
+        "=": same,
+        "~": order >= 0 and actual[: min(2, len(wanted))] == wanted[:2],
+        "^": order >= 0 and actual[0] == wanted[0],
+        "<": order < 0,
+        "<=": order < 0 or same,
+        ">": order > 0 and not same,
         ">=": order >= 0,
     }
     return verdicts[operator]

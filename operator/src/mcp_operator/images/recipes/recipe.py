@@ -19,7 +19,7 @@ class Run:
     Attributes:
         words: Program and arguments.
         folder: Where, relative to ``/app``.
-        otherwise: What to run if that fails, and if that fails, and so on.
+        otherwise: What to run if that fails, and if that fails, and so on. The build log says so.
     """
 
     words: tuple[str, ...]
@@ -28,28 +28,45 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A two-stage image.
+class Stage:
+    """A stage that builds: nothing of it is in the image but what is kept.
 
     Attributes:
-        base: Image of both stages.
+        name: Of the stage.
+        base: Image it starts from.
         tools: Run before anything of the source is there: the same for all servers, so cached for all.
-        builder_packages: Debian packages of the builder stage.
-        builder_env: Environment of the builder stage.
+        packages: Packages of the base's distribution.
+        env: Environment of the stage.
         steps: Copying and installing, in an order in which what changes least comes first.
-        keep: What of ``/app`` goes into the final stage, relative to it; ``.`` is everything.
-        system_packages: Debian packages of the final stage.
+        keep: What goes into the final stage, to the same place: relative to ``/app``, or absolute; ``.`` is all of it.
+    """
+
+    name: str = "builder"
+    base: str
+    tools: tuple[Run, ...] = ()
+    packages: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    steps: tuple[Copy | Run, ...]
+    keep: tuple[str, ...] = (".",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """An image of some building stages and a final one.
+
+    Attributes:
+        language: Of the server: decides how it is asked whether it is alive.
+        stages: What builds, in order.
+        base: Image of the final stage.
+        system_packages: Packages of the final stage.
         env: Environment of the server.
         working_dir: Where it starts.
         command: What starts.
     """
 
+    language: str
+    stages: tuple[Stage, ...]
     base: str
-    tools: tuple[Run, ...] = ()
-    builder_packages: tuple[str, ...] = ()
-    builder_env: dict[str, str] = field(default_factory=dict)
-    steps: tuple[Copy | Run, ...]
-    keep: tuple[str, ...] = (".",)
     system_packages: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     working_dir: str

@@ -1,0 +1,113 @@
+"""Read how clients are told to start a server: ``mcp.json``, and the like in the code blocks of a README."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator.images.detect.candidate import Hints, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BLOCKS = 40
+"""Code blocks of a README that are read."""
+MAX_BYTES = 512 * 1024
+
+_BLOCK = re.compile(r"^[ \t]*```[a-zA-Z0-9]*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"^\s*//.*$|\s//\s.*$", re.MULTILINE)
+_TRAILING = re.compile(r",(\s*[}\]])")
+_URL = re.compile(r"http://(?:localhost|127\.0\.0\.1|0\.0\.0\.0):(\d{1,5})(/[\w./-]*)?\Z")
+_LAUNCHERS = re.compile(r"(?:.*/)?(?:npx|bunx|uvx|pipx|node|bun|python\d*(?:\.\d+)?|uv)\Z")
+_TAKES_VALUE = frozenset({"--from", "--with", "--directory", "--python", "-p", "--package", "--project", "-m"})
+_SKIPPED = frozenset({"run", "exec", "x", "tool"})
+_PLAIN = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9._-]*(?:=[A-Za-z0-9._-]+)?\Z")
+_YOURS = re.compile(r"your|example|path|xxx|key|token|secret|\bname\b|<|>", re.IGNORECASE)
+
+
+def read(text: str) -> Hints:
+    """Give what the first server in a client's configuration says; nothing if it cannot be read."""
+    return next(_servers(text), Hints())
+
+
+def read_prose(text: str) -> Hints:
+    """Give what the first usable code block of a README says."""
+    found = Hints()
+    for match in list(_BLOCK.finditer(text[:MAX_BYTES]))[:MAX_BLOCKS]:
+        if '"command"' not in match[1] and '"url"' not in match[1]:
+            continue
+        for hints in _servers(match[1]):
+            if hints.transport == "stdio":
+                return hints
+            found = found if found != Hints() else hints
+    return found
+
+
+def _servers(text: str) -> Iterator[Hints]:
+    entry = _lenient(text)
+    for key in ("mcpServers", "servers", "context_servers"):
+        table = entry.get(key)
+        if key not in entry and isinstance(entry.get("mcp"), dict):
+            table = entry["mcp"].get(key)
+        if isinstance(table, dict):
+            yield from (_server(each) for each in table.values() if isinstance(each, dict))
+            return
+    for each in ({"": entry} if "command" in entry else entry).values():
+        if isinstance(each, dict) and "command" in each:
+            yield _server(each)
+
+
+def _lenient(text: str) -> dict[str, Any]:
+    """Read JSON as people write it in a README: with comments, trailing commas, or without the outer braces."""
+    bare = _TRAILING.sub(r"\1", _COMMENT.sub("", text)).strip()
+    for attempt in (bare, f"{{{bare.rstrip(',')}}}"):
+        try:
+            value = json.loads(attempt)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _server(entry: dict[str, Any]) -> Hints:
+    command, arguments = entry.get("command"), entry.get("args")
+    env = entry.get("env")
+    names = [str(name) for name in env] if isinstance(env, dict) else []
+    if not isinstance(command, str):
+        return _remote(str(entry.get("url", entry.get("serverUrl", ""))))
+    words = [str(word) for word in arguments] if isinstance(arguments, list) else []
+    if command.rpartition("/")[2] in ("docker", "podman"):
+        names += _container_variables(words)
+        words = []
+    return Hints(
+        transport="stdio",
+        env=tuple(Setting(name=name) for name in dict.fromkeys(names)),
+        args=_own(command, words),
+    )
+
+
+def _remote(url: str) -> Hints:
+    match = _URL.match(url)
+    if not match:
+        return Hints()
+    path = match[2] or ""
+    return Hints(transport="sse" if path.endswith("/sse") else "streamable-http", port=int(match[1]), path=path)
+
+
+def _container_variables(words: list[str]) -> list[str]:
+    return [value.partition("=")[0] for option, value in itertools.pairwise(words) if option in ("-e", "--env")]
+
+
+def _own(command: str, words: list[str]) -> tuple[str, ...]:
+    """Give the server's own arguments: behind package or file; none if one of them is for the user to fill in."""
+    if _LAUNCHERS.match(command):
+        index = 0
+        while index < len(words) and (words[index].startswith("-") or words[index] in _SKIPPED):
+            index += 2 if words[index] in _TAKES_VALUE else 1
+        # `python -m package` and `uvx --from x program` name the program as the value of an option or behind it.
+        words = words[index + 1 :] if "-m" not in words[:index] else words[index:]
+    known = all(_PLAIN.match(word) and not _YOURS.search(word) for word in words)
+    return tuple(words) if known else ()

@@ -1,0 +1,154 @@
+"""Choose what starts a Node server, and the script of package.json that makes that file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mcp_operator.images.detect.candidate import APP, Problem, Start, join, preferred
+from mcp_operator.images.reasons import Reason
+from mcp_operator.images.tree import PLAIN_PATH
+
+if TYPE_CHECKING:
+    from mcp_operator.images.tree import Tree
+
+MANIFEST = "package.json"
+BUN = f"{APP}/.bun/node_modules/.bin/bun"
+"""Where a server that only Bun can run has it."""
+
+_BUILT = re.compile(r"(?:^|/)(?:dist|build|lib|out|bundle)/")
+_START = re.compile(
+    r"(node|tsx|bun)(?: run)?((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+\.\w+|(?<=node )[\w@./-]+)((?: [\w@./=:,+-]+)*)\Z"
+)
+_TYPESCRIPT = (".ts", ".tsx", ".mts")
+
+
+def choose(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start:
+    """Choose the start command: ``bin``, else a plain ``start`` script, else ``main``.
+
+    Args:
+        tree: The repository.
+        folder: Of the package.
+        manifest: Its package.json.
+        bun: The project is made for Bun, which runs TypeScript as it is.
+    """
+    for attempt in (_from_bin, _from_start_script, _from_main):
+        start = attempt(tree, folder, manifest, bun=bun)
+        if start:
+            return start
+    return Start(
+        problem=Problem(
+            Reason.NO_START_COMMAND,
+            f"{join(folder, MANIFEST)} has no bin, no start script of the form `node FILE`, and no main file",
+            "Add bin to package.json, or set spec.build.command.",
+        ),
+    )
+
+
+def _from_bin(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:
+    value = manifest.get("bin")
+    name = str(manifest.get("name", ""))
+    choices = {name: value} if isinstance(value, str) else value if isinstance(value, dict) else {}
+    if not choices:
+        return None
+    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"))
+    if chosen not in choices and len(set(map(str, choices.values()))) == 1:
+        chosen = next(iter(choices))
+    if chosen not in choices:
+        listed = ", ".join(sorted(choices)[:8])
+        return Start(
+            problem=Problem(
+                Reason.AMBIGUOUS_START_COMMAND,
+                f"package.json has several bin entries ({listed}) and none is named like it",
+                "Set spec.build.command to the right one: [node, FILE].",
+            ),
+        )
+    return _file(tree, folder, choices[chosen], f"bin {chosen!r}", "bun" if bun else "node")
+
+
+def _from_start_script(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:
+    match = _START.match(str(mapping(manifest, "scripts").get("start", "")).strip())
+    if not match:
+        return None
+    program, flags, file, words = match.groups()
+    start = _file(tree, folder, file, "the start script", "bun" if bun else program)
+    return dataclasses.replace(start, before=(*start.before, *flags.split()), after=tuple(words.split()))
+
+
+def _from_main(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:
+    value = manifest.get("main")
+    names = [value] if isinstance(value, str) else ["index.js", "server.js", "index.mjs", "server.mjs"]
+    for name in names:
+        if isinstance(value, str) or tree.is_file(join(folder, name)):
+            start = _file(tree, folder, name, "main" if value else name, "bun" if bun else "node")
+            return dataclasses.replace(start, library=True)
+    return None
+
+
+def _file(tree: Tree, folder: str, value: object, why: str, program: str) -> Start:
+    """Start a file of the package; its name comes from a stranger."""
+    file = _inside(value)
+    if not file:
+        return Start(
+            problem=Problem(
+                Reason.NO_START_COMMAND,
+                f"{why} of {join(folder, MANIFEST)} is not a file of the package: {json.dumps(value)[:100]}",
+                "Name a file inside the package, of letters, digits and @ _ + = . - only.",
+            ),
+        )
+    if file.endswith(_TYPESCRIPT) and program == "node":
+        return Start(
+            problem=Problem(
+                Reason.NO_START_COMMAND,
+                f"{why} names {file}, which Node cannot start",
+                "Name the compiled JavaScript file in bin, and add a build script that makes it.",
+            ),
+        )
+    endings = (suffix for suffix in ("", ".js", "/index.js") if tree.is_file(join(folder, file + suffix)))
+    file += next(endings, "")
+    if program == "bun" and (file.endswith(_TYPESCRIPT) or _for_bun(tree.text(join(folder, file)))):
+        return Start(before=(BUN,), file=file, why=f"{file} ({why}), with Bun")
+    if program == "tsx":
+        return Start(before=("node", "--import", "tsx"), file=file, why=f"{file} ({why}), with tsx")
+    return Start(before=("node",), file=file, why=f"{file} ({why})")
+
+
+def _inside(value: object) -> str:
+    """Give the name of a file of the package; empty if it is none."""
+    if not isinstance(value, str) or value.startswith("/"):
+        return ""
+    file = str(PurePosixPath(value))
+    return file if PLAIN_PATH.match(file) and ".." not in PurePosixPath(file).parts else ""
+
+
+def _for_bun(text: str) -> bool:
+    """Tell whether only Bun can run a file."""
+    return text.startswith("#!") and "bun" in text.partition("\n")[0]
+
+
+def build_script(tree: Tree, folder: str, manifest: dict[str, Any], start: Start) -> tuple[str, Problem | None]:
+    """Choose the script that makes the start file, if it must be made; or say why nothing can."""
+    there = bool(start.file) and tree.is_file(join(folder, start.file))
+    sources = tree.is_file(join(folder, "tsconfig.json"))
+    if there and not (sources and _BUILT.search(start.file)):
+        return "", None
+    scripts = mapping(manifest, "scripts")
+    for name in ("build", "prepare", "prepublishOnly", "compile", "tsc"):
+        if isinstance(scripts.get(name), str):
+            return name, start.problem
+    if there or start.problem:
+        return "", start.problem
+    return "", Problem(
+        Reason.NO_START_COMMAND,
+        f"{join(folder, start.file)} is not in the repository, and package.json has no build script that makes it",
+        "Add a build script, or name another file in bin; spec.build.command overrides the start command.",
+    )
+
+
+def mapping(manifest: dict[str, Any], key: str) -> dict[str, Any]:
+    """Give a table of a manifest that strangers wrote; empty if it is none."""
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,230 @@
+"""One build, once it is decided what to build: image, handshake, labels, scans, names; or nothing at all."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from mcp_operator import names
+from mcp_operator.images import cleanup, context, diagnosis, dockerfile, publish, redact, result, scans
+from mcp_operator.images.build_log import BuildLog
+from mcp_operator.images.contract import BuildError, BuildResult, Needs, Step
+from mcp_operator.images.detect.candidate import DockerfileFacts
+from mcp_operator.images.engine import BuildFailedError
+from mcp_operator.images.engine_wire import BuildOptions
+from mcp_operator.images.liveness import Serving
+from mcp_operator.images.result import Record
+from mcp_operator.images.verify import Probe, verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mcp_operator.images.budget import Budget
+    from mcp_operator.images.contract import BuildRequest, Progress
+    from mcp_operator.images.engine import Engine
+    from mcp_operator.images.plan import Plan
+    from mcp_operator.images.publish import Publisher
+    from mcp_operator.images.scans import Scan
+    from mcp_operator.settings import Settings
+
+ATTEMPTS = 3
+"""At a build whose cached layers another one's tidying up removes at the same moment."""
+_LAYER_GONE = re.compile(r"unknown parent image|No such image: sha256")
+
+
+class Job:
+    """One build: the steps share what is constant."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        settings: Settings,
+        progress: Progress,
+        budget: Budget,
+        engine: Engine,
+        folder: Path,
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._progress = progress
+        self._budget = budget
+        self._engine = engine
+        self._folder = folder
+        self._log = BuildLog()
+        self._warnings: list[str] = []
+
+    def run(self, plan: Plan, publisher: Publisher) -> BuildResult:
+        """Build, verify, push."""
+        with contextlib.ExitStack() as undo:
+            before = {_short(image.id) for image in self._engine.images(self._mine, intermediate=True)}
+            undo.callback(self._discard, before)
+            built = self._build(plan)
+            record = self._verify(plan, built)
+            image = self._describe(built, record)
+            found = self._scan(plan, image)
+            reference, names_given = self._publish(plan, publisher, image, record, undo)
+            undo.pop_all()
+        if not self._request.keep_older:
+            # Older images of this owner are in the registry, if they are still in service.
+            keep = {*self._log.layers, _short(built), _short(image)}
+            cleanup.remove_images(self._engine, self._request.uid, keep=keep)
+        kept = self._engine.image(image)
+        said = record.of_result()
+        return BuildResult(
+            commit=plan.checkout.commit,
+            reference=reference,
+            image_id=image,
+            size=kept.size if kept else 0,
+            seconds=0,
+            scans=found,
+            tags=names_given,
+            **said | {"warnings": (*record.warnings, *publisher.warnings)},
+        )
+
+    @property
+    def _mine(self) -> list[str]:
+        return [f"{names.LABEL_UID}={self._request.uid}"]
+
+    def _build(self, plan: Plan) -> str:
+        self._progress.step(Step.BUILD, "sending the sources to Docker")
+        with tempfile.TemporaryFile(dir=self._folder) as archive:
+            self._pack(archive, plan, plan.dockerfile)
+            return self._docker(archive, self._log, BuildOptions(arguments=self._request.build_args))
+
+    def _docker(self, archive: IO[bytes], log: BuildLog, options: BuildOptions, *, quiet: bool = False) -> str:
+        shown = ""
+
+        def hear(line: str) -> None:
+            nonlocal shown
+            if quiet:
+                return
+            self._progress.log(line)
+            if dockerfile.RETRIED in line and not line.startswith("Step "):
+                self._warnings.append(f"a step of the build failed and was done otherwise: {log.instruction}")
+            if log.instruction != shown:
+                shown = log.instruction
+                self._progress.step(Step.BUILD, f"step {shown}")
+
+        image = ""
+        for left in reversed(range(ATTEMPTS)):
+            archive.seek(0)
+            try:
+                image = self._engine.build(archive, context.DOCKERFILE, log, self._budget, hear, options)
+                break
+            except BuildFailedError as error:
+                if not left or not _LAYER_GONE.search(str(error)):
+                    raise diagnosis.failed(log, redact.line(str(error))) from error
+        if not image:
+            raise diagnosis.failed(log, "Docker gave no image")
+        return image
+
+    def _verify(self, plan: Plan, image: str) -> Record:
+        candidate = plan.candidate
+        warnings = (*plan.checkout.warnings, *self._warnings)
+        common: dict[str, Any] = {
+            "command": candidate.command,
+            "working_dir": candidate.working_dir,
+            "language": candidate.runtime,
+            "version": plan.version,
+            "created": time.time(),
+        }
+        if not self._request.verify:
+            return Record(
+                **common,
+                evidence=plan.evidence,
+                protocol_version="",
+                server_name="",
+                tools=(),
+                warnings=(*warnings, "it was not verified: nothing is known of its tools"),
+                transport=candidate.hints.transport or "stdio",
+                port=candidate.hints.port,
+                path=candidate.hints.path,
+                era="legacy",
+                needs=Needs(),
+            )
+        self._progress.step(Step.VERIFY, "handshake")
+        verified = verify(self._engine, image, self._request, self._budget, self._progress.log, self._probe(plan))
+        self._progress.log(f"handshake in {verified.seconds:.1f} s")
+        return Record(
+            **common,
+            evidence=plan.evidence,
+            protocol_version=verified.manifest.protocol,
+            server_name=verified.manifest.server,
+            tools=verified.manifest.tools,
+            warnings=(*warnings, *verified.warnings),
+            transport=verified.transport,
+            port=verified.port,
+            path=verified.path,
+            era=verified.era,
+            needs=verified.needs,
+        )
+
+    def _probe(self, plan: Plan) -> Probe:
+        """Say how the server is reached; one that is compiled has nothing in its image to reach it with over HTTP."""
+        relay = ""
+        if plan.candidate.runtime in ("go", "dockerfile"):
+            with contextlib.suppress(BuildError):  # then stdio is all that can be tried
+                relay = self._engine.base(self._settings.base_node, self._budget).id
+        return Probe(hints=plan.candidate.hints, relay=relay)
+
+    def _scan(self, plan: Plan, image: str) -> tuple[Scan, ...]:
+        kinds = self._settings.scans
+        if not kinds:
+            return ()
+        self._progress.step(Step.VERIFY, f"scanning for {', '.join(kinds)}")
+        linted = (scans.lint(plan.dockerfile, self._budget),) if "dockerfile" in kinds else ()
+        wanted = [kind for kind in scans.KINDS if kind in kinds]
+        found = (*linted, *scans.image(self._engine, image, self._budget, wanted))
+        for scan in found:
+            for line in scan.lines():
+                self._progress.log(line)
+        scans.gate(found, self._settings.scan_severity)
+        return found
+
+    def _publish(
+        self, plan: Plan, publisher: Publisher, image: str, record: Record, undo: contextlib.ExitStack
+    ) -> tuple[str, tuple[str, ...]]:
+        if not publish.several(self._request):
+            return publisher.publish(image, record.created, undo)
+        lines = self._labels(image, record).partition("\n")[2]
+        with tempfile.TemporaryFile(dir=self._folder) as archive:
+            self._pack(archive, plan, plan.dockerfile + lines)
+            return publisher.publish_for(self._request.platforms, archive, record.created)
+
+    def _pack(self, archive: IO[bytes], plan: Plan, text: str) -> None:
+        own = isinstance(plan.candidate.facts, DockerfileFacts)
+        context.pack(archive, plan.context, text, context.authorities(self._settings.build_ca_file), own=own)
+        archive.seek(0)
+
+    def _describe(self, image: str, record: Record) -> str:
+        """Write into the image what only the handshake could tell."""
+        nothing = self._folder / "labels"
+        nothing.mkdir()
+        with tempfile.TemporaryFile(dir=self._folder) as archive:
+            context.pack(archive, nothing, self._labels(image, record))
+            # Two labels and a check: nothing that anybody would want to follow.
+            return self._docker(archive, BuildLog(), BuildOptions(network=False), quiet=True)
+
+    def _labels(self, image: str, record: Record) -> str:
+        labels = {
+            names.LABEL_TOOLS: dockerfile.tools_label(tool.name for tool in record.tools),
+            names.LABEL_RESULT: result.label(record),
+        }
+        serving = Serving(language=record.language, transport=record.transport, port=record.port, path=record.path)
+        return dockerfile.render_labels(image, {name: text for name, text in labels.items() if text}, serving)
+
+    def _discard(self, before: set[str]) -> None:
+        """Remove what this build made, and nothing that was there before."""
+        with contextlib.suppress(BuildError):  # as above
+            cleanup.undo(self._engine, self._request.uid, keep=before)
+            # The layers before the owner's label are everybody's; those on top are of use to nobody.
+            for image in self._engine.images([f"{names.MANAGED_BY}={names.MANAGER}"]):
+                if names.LABEL_UID not in image.labels and _short(image.id) in self._log.layers:
+                    self._engine.remove_image(image.id)
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

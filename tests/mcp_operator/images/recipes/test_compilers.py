@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+from mcp_operator.images.recipes import compilers
+
+
+@pytest.mark.requirement("B-04")
+@pytest.mark.parametrize(("base", "program"), [("node:22-slim", "apt-get"), ("node:22-alpine", "apk")])
+def test_compilers_come_from_the_bases_distribution(base: str, program: str) -> None:
+    shell, flag, script = compilers.first(("npm", "rebuild", "a b"), base)
+
+    assert (shell, flag) == ("sh", "-c")
+    assert script.startswith(program)
+    assert script.endswith("&& npm rebuild 'a b'")

@@ -1,0 +1,63 @@
+"""Every kind of generated Dockerfile, read by a linter that others wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from mcp_operator.images import dockerfile, recipes
+from mcp_operator.images.detect import detect
+from mcp_operator.images.detect.candidate import Hints
+from mcp_operator.images.sandbox import Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mcp_operator.images.tree import Tree
+
+    Write = Callable[[Mapping[str, str]], Tree]
+
+LINTER = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+PYTHON = Interpreter(path="/usr/local/bin/python3", version="3.12.1")
+PROJECT = '[project]\nname = "x"\ndependencies = ["mcp", "gitpython"]\n'
+SERVER = "import mcp.server\nrun()"
+BUILT = {"bin": "dist/a.js", "dependencies": {"fastmcp": "1"}, "scripts": {"build": "tsc"}}
+NODE = {"package.json": json.dumps(BUILT), "a.ts": "import 'fastmcp'"}
+KINDS: dict[str, dict[str, str]] = {
+    "uv": {"pyproject.toml": PROJECT, "uv.lock": "", "server.py": SERVER},
+    "poetry": {"pyproject.toml": PROJECT, "poetry.lock": "", "server.py": SERVER},
+    "requirements": {"requirements.txt": "mcp\n", "server.py": SERVER},
+    "npm": {**NODE, "package-lock.json": '{"packages": {"node_modules/x": {"hasInstallScript": true}}}'},
+    "unlocked": NODE,
+    "pnpm": {**NODE, "pnpm-lock.yaml": "", "pnpm-workspace.yaml": ""},
+    "yarn": {**NODE, "yarn.lock": "__metadata:"},
+    "bun": {**NODE, "bun.lock": "{}"},
+    "go": {"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"},
+    "manifest": {
+        "manifest.json": '{"tools": [], "dependencies": {"npm": ["zod"], "python": ["mcp"]}}',
+        "server.py": "",
+        "tools/a.ts": "",
+        "config.yaml": "",
+    },
+}
+
+
+@pytest.mark.requirement("B-04", "B-05")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hints", [Hints(), Hints(transport="streamable-http", port=8000, path="/mcp")])
+def test_a_generated_dockerfile_is_lint_clean(write: Write, kind: str, hints: Hints) -> None:
+    recipe = recipes.recipe(detect(write(KINDS[kind])), "node:22-slim", PYTHON, WHEN, final="debian:12")
+    text = dockerfile.render(recipe, owner={"a/b": "1"}, labels={"c.d": "2"}, ca=True, hints=hints)
+
+    done = subprocess.run(
+        [str(LINTER), "--no-color", "-"], input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")

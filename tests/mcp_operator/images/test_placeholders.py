@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from mcp_operator import names
+from mcp_operator.images import placeholders
+from mcp_operator.images.placeholders import Asked, asked
+
+HOME = names.SERVER_HOME
+pytestmark = pytest.mark.requirement("B-15")
+
+
+@pytest.mark.parametrize(
+    ("text", "env"),
+    [
+        ("Error: the environment variable NOTES_API_KEY is required", "NOTES_API_KEY"),
+        ("KeyError: 'SQLITE_DB_PATH'", "SQLITE_DB_PATH"),
+        ("BRAVE_API_KEY environment variable not set", "BRAVE_API_KEY"),
+        ("Error: --brave-api-key is required, or set BRAVE_API_KEY: it must be set", "BRAVE_API_KEY"),
+        ("No FIGMA_API_KEY was provided", "FIGMA_API_KEY"),
+        ("Missing required environment variables:\n  - JIRA_URL\n  - JIRA_API_TOKEN\nBye", "JIRA_URL JIRA_API_TOKEN"),
+        ("1 validation error for Settings\nslack_token\n  Field required [type=missing]", "SLACK_TOKEN"),
+        ("WARNING: LOG_LEVEL not set, using the default\nAPI_TOKEN is required", "API_TOKEN"),
+        ("    at Module._compile\n    code: 'MODULE_NOT_FOUND', required", ""),
+        ("Listening. NODE_ENV is not set", ""),
+        ("The weather is fine", ""),
+    ],
+)
+def test_variables_are_read_from_what_a_server_says(text: str, env: str) -> None:
+    assert placeholders.variables(text.splitlines()) == tuple(env.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        ("x: error: the following arguments are required: --repository", ("--repository", HOME)),
+        (
+            "error: the following arguments are required: -r/--repository, url",
+            ("--repository", HOME, "http://127.0.0.1:9"),
+        ),
+        ("usage: x [-h] {http,stdio} ...\nx: error: the following arguments are required: command", ("stdio",)),
+        ("usage: x [-h] {one,two} ...\nx: error: the following arguments are required: command", ("one",)),
+        ("Error: Missing option '--db-path'.", ("--db-path", f"{HOME}/placeholder.db")),
+        ("Error: Missing argument 'DIRECTORY'.", (HOME,)),
+        ("Missing required argument: connection", (placeholders.PLACEHOLDER,)),
+        ("error: required option '--api-key <key>' not specified", ("--api-key", placeholders.PLACEHOLDER)),
+        ('Error: required flag(s) "token" not set', ("--token", placeholders.PLACEHOLDER)),
+        ("Error: --brave-api-key is required. You can get one", ("--brave-api-key", placeholders.PLACEHOLDER)),
+        ("Usage: mcp-server-filesystem <allowed-directory> [additional-directories...]", (HOME,)),
+        ("Usage: x [--debug <level>] --url <url>", ("--url", "http://127.0.0.1:9")),
+        ("At least one allowed directory must be given: please provide a directory argument", (HOME,)),
+        ("Please provide a database URL as a command-line argument", ("http://127.0.0.1:9",)),
+        ("OSError: [Errno 30] Read-only file system: '/app/data'", ()),
+        ("Traceback (most recent call last)", ()),
+    ],
+)
+def test_arguments_are_read_from_what_a_server_says(text: str, args: tuple[str, ...]) -> None:
+    assert placeholders.arguments(text) == args
+
+
+def test_a_missing_variable_is_taken_before_a_usage_text() -> None:
+    found = asked(["Usage: x <path>", "Error: X_TOKEN is required"])
+
+    assert found == Asked(env=("X_TOKEN",))
+
+
+def test_a_page_of_variables_is_cut() -> None:
+    text = " ".join(f"VARIABLE_{letter}" for letter in "ABCDEFGHIJKLMNOP")
+
+    assert len(placeholders.variables([f"required: {text}"])) == placeholders.MOST
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("BRAVE_MCP_TRANSPORT", "stdio"),
+        ("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/db"),
+        ("JIRA_URL", "http://127.0.0.1:9"),
+        ("SQLITE_DB_PATH", f"{HOME}/placeholder.db"),
+        ("NOTES_DIR", HOME),
+        ("--allowed-directories", HOME),
+        ("SMTP_PORT", "9"),
+        ("USER_EMAIL", "placeholder@example.com"),
+        ("AZURE_TENANT_ID", "00000000-0000-4000-8000-000000000000"),
+        ("API_KEY", placeholders.PLACEHOLDER),
+        ("", placeholders.PLACEHOLDER),
+    ],
+)
+def test_a_placeholder_looks_like_what_its_name_says(name: str, given: str) -> None:
+    assert placeholders.value(name) == given

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from mcp_operator.images import stored
+
+
+def test_an_inspected_image_and_a_listed_one_read_the_same() -> None:
+    common = {"Id": "sha256:1", "Size": 7, "RepoTags": ["r/x:1"], "RepoDigests": ["r/x@sha256:2"]}
+
+    inspected = stored.inspected(
+        {**common, "Created": "2026-11-21T17:41:54.790820324Z", "Config": {"Labels": {"a": "b"}}}
+    )
+    listed = stored.listed({**common, "Created": 1795282914, "Labels": {"a": "b"}})
+
+    assert inspected == listed
+    assert listed.references == ("sha256:1", "r/x:1", "r/x@sha256:2")
+
+
+@pytest.mark.parametrize("created", ["", "0001-01-01T00:00:00Z", "soon"])
+def test_an_image_that_says_no_age_is_as_old_as_can_be(created: str) -> None:
+    image = stored.inspected({"Id": "sha256:1", "Size": 7, "RepoTags": None, "Created": created, "Config": None})
+
+    assert image == stored.Image(id="sha256:1", size=7)
+
+
+def test_what_has_no_name_has_no_names() -> None:
+    found = {"Id": "i", "Size": 1, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Labels": None}
+    assert stored.listed(found).references == ("i",)

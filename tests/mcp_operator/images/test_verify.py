@@ -1,0 +1,139 @@
+"""In which order attempts are made; tests/integration/test_verify.py makes them in real containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from mcp_operator.images import attempt, diagnosis
+from mcp_operator.images.attempt import Failure, Spoken
+from mcp_operator.images.budget import Budget
+from mcp_operator.images.contract import BuildError, BuildRequest, GitSource, Needs
+from mcp_operator.images.detect.candidate import Hints, Setting
+from mcp_operator.images.handshake import Manifest
+from mcp_operator.images.reasons import Reason
+from mcp_operator.images.verify import ATTEMPTS, Probe, Verified, verify
+
+if TYPE_CHECKING:
+    from mcp_operator.images.engine import Engine
+    from mcp_operator.images.sandbox import Limits
+
+pytestmark = pytest.mark.requirement("B-15")
+
+SPOKEN = Spoken(manifest=Manifest(protocol="2025-11-25", server="x", tools=(), noise=2))
+SILENT = Failure(message="it ended", code=1)
+
+
+class Attempts:
+    """Answers each attempt with the next of a row; the last one again and again."""
+
+    def __init__(self, *outcomes: Spoken | Failure) -> None:
+        self.made: list[tuple[bool, str, dict[str, str], tuple[str, ...]]] = []
+        self._outcomes = list(outcomes)
+
+    def make(self, _engine: object, _image: str, limits: Limits, _reach: object, era: str, _budget: object) -> object:
+        env = {name: value for name, value in limits.env.items() if name != "HOME"}
+        self.made.append((limits.network, era, env, limits.arguments))
+        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, attempts: Attempts, hints: Hints | None = None) -> Verified:
+    monkeypatch.setattr(attempt, "make", attempts.make)
+    heard: list[str] = []
+    request = BuildRequest(
+        source=GitSource(url="x"), repository="x", deployment_id="x", uid="x", args=("given",), env={"GIVEN_TOKEN": "1"}
+    )
+    return verify(cast("Engine", None), "image", request, Budget(60), heard.append, Probe(hints=hints or Hints()))
+
+
+def test_nothing_is_added_to_what_the_request_says_as_long_as_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(SPOKEN)
+
+    verified = run(monkeypatch, attempts)
+
+    assert attempts.made == [(False, "legacy", {"GIVEN_TOKEN": "1"}, ("given",))]
+    assert verified.needs == Needs()
+    assert [warning.partition(";")[0] for warning in verified.warnings] == [
+        "it lists no tools",
+        "it writes to stdout what is no message (2 lines)",
+    ]
+
+
+def test_what_the_servers_files_name_is_tried_from_the_required_to_all_and_then_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hints = Hints(
+        env=(Setting(name="MY_KEY", required=True), Setting(name="MY_TRANSPORT", value="stdio")), args=("--stdio",)
+    )
+    attempts = Attempts(SILENT)
+
+    with pytest.raises(BuildError, match="it ended"):
+        run(monkeypatch, attempts, hints)
+
+    key = {"MY_KEY": "placeholder"}
+    every = {**key, "MY_TRANSPORT": "stdio"}
+    stdio = ("given", "--stdio")
+    seen = [(network, {**env}, args) for network, _, env, args in attempts.made]
+    for _, env, _ in seen:
+        assert env.pop("GIVEN_TOKEN") == "1"
+    assert seen[:4] == [
+        (False, {}, ("given",)),
+        (False, key, ("given",)),
+        (False, key, stdio),
+        (False, every, stdio),
+    ]
+    assert seen[-1][0]
+    assert len(seen) <= ATTEMPTS
+
+
+def test_a_server_that_speaks_of_the_network_gets_it_before_anything_else_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = Failure(message="it ended", lines=["getaddrinfo ENOTFOUND api.example.com"], code=1)
+    attempts = Attempts(failed, SPOKEN)
+
+    verified = run(monkeypatch, attempts, Hints(env=(Setting(name="MY_KEY", required=True),)))
+
+    assert verified.needs == Needs(network=True)
+    assert verified.warnings[0] == "it did not start without network"
+
+
+def test_what_is_asked_for_is_an_error_if_a_placeholder_does_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Failure(message="it ended", lines=["MY_API_KEY is required"], code=1)
+    refuses = Failure(message="it ended again", lines=["that is no key of ours"], code=1)
+    attempts = Attempts(asks, refuses)
+
+    with pytest.raises(BuildError) as caught:
+        run(monkeypatch, attempts)
+
+    assert caught.value.reason == Reason.SETTING_MISSING
+    assert "MY_API_KEY" in caught.value.hint
+    assert attempts.made[1][2]["MY_API_KEY"] == "placeholder"
+
+
+def test_a_server_that_is_too_large_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(Failure(message="it ended", code=137, out_of_memory=True))
+
+    with pytest.raises(BuildError) as caught:
+        run(monkeypatch, attempts)
+
+    assert (caught.value.reason, len(attempts.made)) == (Reason.OUT_OF_MEMORY, 1)
+
+
+def test_a_wrong_answer_is_asked_again_in_the_other_era_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(Failure(message="it answers wrongly", code=diagnosis.ANSWERED))
+
+    with pytest.raises(BuildError, match="it answers wrongly"):
+        run(monkeypatch, attempts)
+
+    assert [era for _, era, _, _ in attempts.made] == ["legacy", "modern"]
+
+
+def test_a_server_that_serves_http_for_others_gets_no_network_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(Failure(message="over HTTP, no", code=diagnosis.LISTENS))
+
+    with pytest.raises(BuildError) as caught:
+        run(monkeypatch, attempts)
+
+    assert caught.value.reason == Reason.STARTED_HTTP
+    assert len(attempts.made) == 1
