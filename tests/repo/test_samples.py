@@ -44,7 +44,7 @@ def test_the_agent_of_the_samples_gets_a_part_of_the_tools_and_each_layer_denies
     for required in agent.spec.required_tools:
         name, tool = required.split("/", 1)
         assert decide(effective, name, "tools", tool).allowed
-    assert unsafe(agent.spec.template, {"demo-secret"}) == []
+    assert unsafe(agent.spec.template or {}, {"demo-secret"}) == []
 
 
 def test_the_policy_of_the_samples_caps_its_own_namespace_only() -> None:

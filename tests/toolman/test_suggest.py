@@ -57,6 +57,7 @@ def test_a_resource_can_be_applied() -> None:
     assert first["metadata"]["name"] == "least-git"
     assert second["metadata"]["name"] == "least-time"
     spec = ToolPolicySpec.model_validate(first["spec"])
+    assert spec.tools is not None
     assert (list(spec.target.servers), list(spec.tools.allow or ())) == (["git"], ["log"])
 
 

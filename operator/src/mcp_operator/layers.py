@@ -49,7 +49,10 @@ def layers(
     ceilings = sorted((each for each in policies if caps(each, namespace_labels, agent)), key=lambda each: each.name)
     owners = sorted((each for each in servers if each.name in used), key=lambda each: each.name)
     return (
-        *(_layer(f"ToolPolicy/{each.name}", each.spec.target.servers, each.spec.tools) for each in ceilings),
+        *(
+            _layer(f"ToolPolicy/{each.name}", each.spec.target.servers, each.spec.tools or ToolRules())
+            for each in ceilings
+        ),
         # A server's name is a DNS label: as a glob it matches itself and nothing else.
         *(
             _layer(f"MCPServer/{each.name}", [each.name], each.spec.tools)

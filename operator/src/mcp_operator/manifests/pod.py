@@ -11,7 +11,7 @@ from mcp_operator.manifests import sidecars
 from mcp_operator.manifests.metadata import digest, metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcp_operator.manifests.servers import RunningServer
     from mcp_operator.models.agent import MCPAgentSpec
@@ -39,11 +39,12 @@ def agent_pod(
         config_hash: Of toolman's configuration. It can change without another Pod.
         settings: Whose images of ours are used.
     """
-    spec = agent.spec.template["spec"]
+    template = agent.spec.template or {}
+    spec = template["spec"]
     result: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(agent),
+        "metadata": _metadata(agent, template),
         "spec": {
             "restartPolicy": "Always",
             "enableServiceLinks": False,
@@ -73,10 +74,10 @@ def agent_pod(
     return result
 
 
-def _metadata(agent: Resource[MCPAgentSpec]) -> dict[str, Any]:
-    written = agent.spec.template.get("metadata") or {}
+def _metadata(agent: Resource[MCPAgentSpec], template: Mapping[str, Any]) -> dict[str, Any]:
+    written = template.get("metadata") or {}
     ours = metadata(agent, names.pod(agent.name))
-    first = agent.spec.template["spec"]["containers"][0]["name"]
+    first = template["spec"]["containers"][0]["name"]
     return {
         **ours,
         "labels": {**(written.get("labels") or {}), **ours["labels"]},

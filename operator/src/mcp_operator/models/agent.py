@@ -57,7 +57,41 @@ class AgentServer(Model):
     """Narrows further; can never widen."""
 
 
-class MCPAgentSpec(Model):
+class Running(Model):
+    """How an agent's Pod lives: what :class:`MCPAgentSpec` and :class:`InlineAgent` share."""
+
+    required_tools: Annotated[
+        list[Annotated[str, Field(pattern=r"^[^/]+/.+$", max_length=192)]],
+        Field(max_length=64, json_schema_extra=unique()),
+    ] = []
+    """`SERVER/TOOL` names without which the agent's containers are not started."""
+    restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
+    """`Always` keeps one Pod; with the others the agent runs to completion, and `status.phase` says how it ended."""
+    update_strategy: Literal["InPlace", "Recreate", "OnDelete"] = "InPlace"
+    """What happens to the Pod that runs when it should be another one.
+
+    `InPlace`: where only servers' images or Secrets changed, those containers alone are started again; otherwise the
+    Pod is replaced. `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
+    Policies and tool lists reach it in every case without that.
+    """
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Seconds that the Pod may run altogether; not with `restartPolicy: Always`."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """Seconds after completion until the MCPAgent is deleted; not with `restartPolicy: Always`."""
+    suspend: bool = False
+    """No Pod; one that runs is deleted."""
+
+
+_COMPLETION_RULES = tuple(
+    (
+        f"!has(self.{field}) || self.restartPolicy != 'Always'",
+        f"{field} needs restartPolicy OnFailure or Never",
+    )
+    for field in ("activeDeadlineSeconds", "ttlSecondsAfterFinished")
+)
+
+
+class MCPAgentSpec(Running):
     """An agent and its servers."""
 
     model_config = ConfigDict(
@@ -66,6 +100,11 @@ class MCPAgentSpec(Model):
                 "self.requiredTools.all(t, self.servers.exists(s, t.startsWith(s.name + '/')))",
                 "each of requiredTools must be SERVER/TOOL with a SERVER of servers",
             ),
+            *_COMPLETION_RULES,
+            (
+                "has(self.template) || self.restartPolicy == 'Always'",
+                "without template the workloads that carry the agent's label decide how they are restarted",
+            ),
         ),
     )
 
@@ -73,14 +112,24 @@ class MCPAgentSpec(Model):
     """The servers whose tools it gets, each in a container of its own."""
     tool_names: Literal["Prefixed", "Plain"] = "Prefixed"
     """How the agent sees a tool: `server__tool`, or the server's own name."""
-    required_tools: Annotated[
-        list[Annotated[str, Field(pattern=r"^[^/]+/.+$", max_length=192)]],
-        Field(max_length=64, json_schema_extra=unique()),
-    ] = []
-    """`SERVER/TOOL` names without which the agent's containers are not started."""
-    template: Annotated[dict[str, Any], WithJsonSchema(POD_TEMPLATE)]
+    template: Annotated[dict[str, Any], WithJsonSchema(POD_TEMPLATE)] | None = None
     """Pod template with the agent's own containers.
 
     Hardening is filled in where it is absent: an image that runs as root needs `runAsUser: 0` or
     `runAsNonRoot: false`. What would go around toolman is refused.
+    Without a template no Pod is made: Pods of other workloads in this namespace that are labelled
+    `toolman.dev/agent: NAME` get the sidecars, where the installation injects them.
     """
+
+
+class InlineAgent(Running):
+    """One agent for one server: becomes an MCPAgent of the server's name."""
+
+    model_config = ConfigDict(json_schema_extra=cel(*_COMPLETION_RULES))
+
+    tool_names: Literal["Prefixed", "Plain"] = "Plain"
+    """How the agent sees a tool: `server__tool`, or the server's own name."""
+    tools: ToolRules = ToolRules()
+    """Narrows further what the agent uses; can never widen."""
+    template: Annotated[dict[str, Any], WithJsonSchema(POD_TEMPLATE)]
+    """Pod template with the agent's own containers, as in an MCPAgent."""

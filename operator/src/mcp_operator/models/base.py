@@ -5,7 +5,8 @@ A docstring below a field is its description in the CRD and in the reference pag
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -17,6 +18,15 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Globs = Annotated[list[Glob], Field(max_length=128)]
+DURATION: Final = r"^([0-9]+(ms|s|m|h))+$"
+"""How Go and so Kubernetes write a time: ``90s``, ``1h30m``."""
+_PART: Final = re.compile(r"([0-9]+)(ms|s|m|h)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+Duration = Annotated[str, StringConstraints(min_length=2, max_length=32, pattern=DURATION)]
+"""A time as people write it; :func:`seconds` reads it."""
+ServerRequest = Literal["elicitation", "sampling", "roots"]
+"""What a server may ask of a client in the middle of a call."""
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT, pattern=NAME_PATTERN)]
 
 
@@ -33,6 +43,18 @@ def keyed(*keys: str) -> dict[str, Any]:
 def unique() -> dict[str, Any]:
     """Give the schema extension of a list of scalars that holds nothing twice."""
     return {"x-kubernetes-list-type": "set"}
+
+
+def seconds(duration: str) -> float:
+    """Read a :data:`Duration`."""
+    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(duration))
+
+
+def between(field: str, least: str, most: str) -> tuple[str, str]:
+    """Give the CEL rule that keeps a :data:`Duration` within bounds."""
+    value = f"duration(self.{field})"
+    rule = f"!has(self.{field}) || ({value} >= duration('{least}') && {value} <= duration('{most}'))"
+    return rule, f"{field} must be from {least} to {most}"
 
 
 class Model(BaseModel):
@@ -57,3 +79,7 @@ class ToolRules(Model):
     """
     deny: Globs = []
     """Globs over the server's own tool names: what may not be used, whatever `allow` says."""
+
+
+class Rules(ToolRules):
+    """Globs over names as the server itself gives them, case-sensitive. Deny wins."""

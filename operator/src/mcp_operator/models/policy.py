@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from mcp_operator.models.base import Glob, Model, ToolRules, cel
+from mcp_operator.models.base import (
+    Duration,
+    Glob,
+    Globs,
+    Model,
+    Rules,
+    ServerRequest,
+    between,
+    cel,
+    unique,
+)
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Field(max_length=63)]
@@ -41,6 +51,21 @@ class LabelSelector(Model):
     """Requirements on labels."""
 
 
+class PolicySources(Model):
+    """Globs over sources, by kind. Absent: this kind is not asked about; an empty list: none of this kind."""
+
+    git: Globs | None = None
+    """Globs over URLs of git repositories, as written in the MCPServer."""
+    npm: Globs | None = None
+    """Globs over names of npm packages."""
+    pypi: Globs | None = None
+    """Globs over names of PyPI packages, normalized: lower case, with `-`."""
+    image: Globs | None = None
+    """Globs over image references without tag and digest."""
+    remote: Globs | None = None
+    """Globs over URLs of remote servers."""
+
+
 class Target(Model):
     """Whom the policy caps: everything that matches all of these."""
 
@@ -50,21 +75,87 @@ class Target(Model):
     """Labels of the MCPAgent; empty: all of them."""
     servers: Annotated[list[Glob], Field(min_length=1, max_length=64)] = ["*"]
     """Globs over MCPServer names."""
+    sources: PolicySources | None = None
+    """Only servers from these sources; absent: from any. A kind that is absent in it matches none."""
+
+
+class SourceRules(Model):
+    """What a namespace may build from or connect to at all."""
+
+    allow: Globs
+    """Globs over `KIND:SOURCE`, such as `git:https://github.com/example/*`, `npm:@example/*`, `remote:https://*`.
+
+    All other sources are refused in the namespaces of the policy's target. A remote server inside of the cluster is
+    only allowed where a glob names it without `*` in its host.
+    """
+
+
+class PolicyLimits(Model):
+    """Bounds of what an agent may use of each server; the tightest of all policies wins."""
+
+    model_config = ConfigDict(json_schema_extra=cel(between("callTimeout", "1s", "24h")))
+
+    calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Calls of tools in a minute."""
+    max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Calls on their way at a time."""
+    max_tools: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Visible tools; those behind, in the server's order, are not shown."""
+    max_list_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Tokens that the visible tools may take in a model's context, estimated."""
+    call_timeout: Duration | None = None
+    """Silence after which a call fails; progress extends it."""
+    max_result_bytes: Annotated[int, Field(ge=1, le=1_073_741_824)] | None = None
+    """Bytes of one result."""
+
+
+class ServerRequestRules(Model):
+    """What servers may ask of agents in the middle of a call."""
+
+    allow: Annotated[list[ServerRequest], Field(max_length=3, json_schema_extra=unique())]
+    """All others are refused."""
+
+
+_PARTS = ("tools", "prompts", "resources", "extensions", "serverRequests", "sources", "limits")
 
 
 class ToolPolicySpec(Model):
-    """A ceiling over tools."""
+    """A ceiling over what agents see, call and are asked, and over what servers are made from."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            ("has(self.tools.allow) || self.tools.deny.size() > 0", "tools must allow or deny something"),
+            (
+                " || ".join(f"has(self.{part})" for part in _PARTS),
+                f"a policy must say something: give at least one of {', '.join(_PARTS)}",
+            ),
+            *(
+                (
+                    f"!has(self.{part}) || has(self.{part}.allow) || self.{part}.deny.size() > 0",
+                    f"{part} must allow or deny something",
+                )
+                for part in ("tools", "prompts", "resources", "extensions")
+            ),
         ),
     )
 
+    enforcement: Literal["Enforce", "Audit"] = "Enforce"
+    """`Audit` blocks nothing and grants nothing: what it would deny is counted and reported."""
     target: Target = Target()
     """Whom the policy caps: everything that matches all of these; without it, every agent and every server.
 
-    Tenants choose the names and labels of their own objects, so a ceiling that must hold selects namespaces.
+    Tenants choose the names and labels of their own objects: ceilings that must hold select namespaces and sources.
     """
-    tools: ToolRules
-    """What at most may be used."""
+    tools: Rules | None = None
+    """Tools that at most may be seen and called, by the server's own names."""
+    prompts: Rules | None = None
+    """Prompts that at most may be seen and used."""
+    resources: Rules | None = None
+    """Resources and templates that at most may be seen and read, by URI."""
+    extensions: Rules | None = None
+    """Extensions of the protocol that at most may be used, by identifier."""
+    server_requests: ServerRequestRules | None = None
+    """What servers may ask of agents."""
+    sources: SourceRules | None = None
+    """What servers of the target's namespaces may be made from; its `agentSelector` and `servers` do not count here."""
+    limits: PolicyLimits | None = None
+    """How much at most may be used of a server by an agent."""

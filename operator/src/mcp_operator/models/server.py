@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from mcp_operator.models.base import Model, ToolRules, cel, keyed
+from mcp_operator.models.agent import InlineAgent
+from mcp_operator.models.base import Duration, Model, ServerRequest, ToolRules, between, cel, keyed, unique
 
 GIT_URL = r"^(https?|ssh)://[!-,.0-~][!-~]*$"
 """Printable ASCII, and no host that begins with a hyphen: ssh would take it for an option."""
@@ -14,8 +15,51 @@ GIT_REF = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 """What git allows in a ref's name, and never an option."""
 RELATIVE_PATH = r"^[^-/\s][^\s]*$"
 
+_OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_OPEN_LIST = {"type": "array", "maxItems": 64, "items": _OPEN}
+SHARED_TEMPLATE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "description": "Labels and annotations of the Pods.",
+            "properties": {
+                "labels": _TEXTS | {"description": "Labels of the Pods."},
+                "annotations": _TEXTS | {"description": "Annotations of the Pods."},
+            },
+        },
+        "spec": {
+            "type": "object",
+            "description": "Scheduling of the Pods, as in a Pod.",
+            "properties": {
+                "nodeSelector": _TEXTS | {"description": "As in a Pod."},
+                "tolerations": _OPEN_LIST | {"description": "As in a Pod."},
+                "affinity": _OPEN | {"description": "As in a Pod."},
+                "topologySpreadConstraints": _OPEN_LIST | {"description": "As in a Pod."},
+                "priorityClassName": {"type": "string", "maxLength": 253, "description": "As in a Pod."},
+                "runtimeClassName": {"type": "string", "maxLength": 253, "description": "As in a Pod."},
+            },
+        },
+    },
+}
+"""What may be said of the Pods of a shared server: where they run, never what is in them."""
+
 CPU = r"^[0-9]+(\.[0-9]+)?m?$"
 MEMORY = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|k|M|G)?$"
+
+
+NPM_PACKAGE = r"^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*$"
+PYPI_PACKAGE = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+PACKAGE_VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+!_-]*$"
+IMAGE_REFERENCE = r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$"
+REMOTE_URL = r"^https?://[!-,.0-~][!-~]*$"
+HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+SEMVER_RANGE = r"^[-0-9A-Za-z.*^~<>=| ,+]+$"
+REPOSITORY = r"^[a-z0-9][a-z0-9._:/-]*$"
+
+ConfigName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")]
+"""Name of a Secret or ConfigMap."""
 
 
 class GitRef(Model):
@@ -24,8 +68,8 @@ class GitRef(Model):
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                "[has(self.branch), has(self.tag), has(self.commit)].filter(x, x).size() <= 1",
-                "give one of branch, tag and commit",
+                "[has(self.branch), has(self.tag), has(self.semver), has(self.commit)].filter(x, x).size() <= 1",
+                "give one of branch, tag, semver and commit",
             ),
         ),
     )
@@ -34,8 +78,17 @@ class GitRef(Model):
     """Newest commit of this branch."""
     tag: Annotated[str, Field(pattern=GIT_REF, max_length=255)] | None = None
     """Commit of this tag."""
+    semver: Annotated[str, Field(pattern=SEMVER_RANGE, max_length=128)] | None = None
+    """Highest tag in this range of versions, such as `^1.2`, `~1.4.0`, `>=1.0 <2.0`; tags may begin with `v`."""
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """This commit, 40 hexadecimal digits."""
+
+
+class SecretName(Model):
+    """A Secret of the same namespace."""
+
+    name: ConfigName
+    """Name of the Secret."""
 
 
 class GitSource(Model):
@@ -46,8 +99,9 @@ class GitSource(Model):
             ("!self.path.split('/').exists(part, part == '..')", "path must stay inside the repository: no '..'"),
             (
                 "!self.url.matches('^https?://[^/]*@') && !self.url.matches('^ssh://[^/@]*:[^/]*@')",
-                "no credentials in the URL: anybody who may read this object would read them",
+                "no credentials in the URL: anybody who may read this object would read them; use secretRef",
             ),
+            between("interval", "30s", "24h"),
         ),
     )
 
@@ -57,26 +111,37 @@ class GitSource(Model):
     """What to check out: at most one of these; without any, the default branch."""
     path: Annotated[str, Field(pattern=RELATIVE_PATH, max_length=512)] = "."
     """Folder of the server inside the repository."""
+    secret_ref: SecretName | None = None
+    """Secret for a private repository: `username` and `password`, or `ssh-privatekey` and `known_hosts`."""
+    interval: Duration = "5m"
+    """How often the ref is looked up again."""
 
 
-class Source(Model):
-    """Exactly one kind of source."""
+class NpmSource(Model):
+    """A package of npm's registry."""
 
-    model_config = ConfigDict(json_schema_extra=cel(("has(self.git)", "give exactly one source: git")))
+    package: Annotated[str, Field(pattern=NPM_PACKAGE, max_length=214)]
+    """Name of the package, such as `@example/weather`."""
+    version: Annotated[str, Field(pattern=PACKAGE_VERSION, max_length=128)] | None = None
+    """Exact version; without, the one that `latest` names, looked up every five minutes."""
 
-    git: GitSource | None = None
-    """A git repository."""
+
+class PypiSource(Model):
+    """A package of PyPI."""
+
+    package: Annotated[str, Field(pattern=PYPI_PACKAGE, max_length=214)]
+    """Name of the package."""
+    version: Annotated[str, Field(pattern=PACKAGE_VERSION, max_length=128)] | None = None
+    """Exact version; without, the newest release, looked up every five minutes."""
 
 
-class Build(Model):
-    """How the image is built. Everything is detected; these override."""
+class ImageSource(Model):
+    """An image that is there already."""
 
-    runtime: Literal["auto", "node", "python"] = "auto"
-    """Language to build for; `auto` looks where the MCP SDK is used."""
-    command: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=64)] = []
-    """Start command instead of the detected one, taken literally."""
-    timeout_seconds: Annotated[int, Field(ge=10, le=7200)] = 600
-    """Seconds for the whole build."""
+    reference: Annotated[str, Field(pattern=IMAGE_REFERENCE, max_length=512)]
+    """The image; its tag is resolved to a digest every five minutes, and agents get the digest."""
+    pull_secret_ref: SecretName | None = None
+    """Secret of type `kubernetes.io/dockerconfigjson` with credentials for its registry."""
 
 
 class KeyRef(Model):
@@ -86,6 +151,127 @@ class KeyRef(Model):
     """Name of the Secret or ConfigMap."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
     """Key inside it."""
+
+
+class HeaderSource(Model):
+    """Where a header's value is."""
+
+    secret_key_ref: KeyRef
+    """A key of a Secret of the same namespace; the value never leaves toolman's container."""
+
+
+class Header(Model):
+    """A header of every request to a remote server."""
+
+    name: Annotated[str, Field(pattern=HEADER_NAME, max_length=128)]
+    """Name of the header, such as `Authorization`."""
+    value_from: HeaderSource
+    """Where its value is."""
+
+
+class RemoteSource(Model):
+    """A server that runs elsewhere. Nothing is built; toolman connects to it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!self.url.matches('^https?://[^/]*@')",
+                "no credentials in the URL: anybody who may read this object would read them; use headers",
+            ),
+        ),
+    )
+
+    url: Annotated[str, Field(pattern=REMOTE_URL, max_length=2048)]
+    """URL of its endpoint. Addresses of the cluster, the node and the cloud's metadata are refused."""
+    transport: Literal["streamable-http", "sse"] = "streamable-http"
+    """How it is spoken to."""
+    headers: Annotated[list[Header], Field(max_length=16, json_schema_extra=keyed("name"))] = []
+    """Sent with every request, from Secrets."""
+    ca_ref: KeyRef | None = None
+    """A key of a ConfigMap with the PEM certificates of the authorities to trust instead of the usual ones."""
+
+
+_KINDS = ("git", "npm", "pypi", "image", "remote")
+
+
+class Source(Model):
+    """Exactly one kind of source."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                f"[{', '.join(f'has(self.{kind})' for kind in _KINDS)}].filter(x, x).size() == 1",
+                f"give exactly one source: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}",
+            ),
+        ),
+    )
+
+    git: GitSource | None = None
+    """A git repository."""
+    npm: NpmSource | None = None
+    """A package of npm's registry."""
+    pypi: PypiSource | None = None
+    """A package of PyPI."""
+    image: ImageSource | None = None
+    """An image that is there already; it is verified, not built."""
+    remote: RemoteSource | None = None
+    """A server that runs elsewhere."""
+
+
+class Build(Model):
+    """How the image is built. Everything is detected; these override."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            between("timeout", "10s", "2h"),
+            between("pushTimeout", "10s", "2h"),
+            (
+                "!has(self.repository) || has(self.pushSecretRef)",
+                "a repository of your own needs pushSecretRef: the installation's credentials are for its own prefix",
+            ),
+            (
+                "!self.dockerfile.split('/').exists(part, part == '..')",
+                "dockerfile must stay inside the source: no '..'",
+            ),
+        ),
+    )
+
+    runtime: Literal["auto", "node", "python", "go", "dockerfile"] = "auto"
+    """Language to build for; `auto` looks where the MCP SDK is used; `dockerfile` takes the repository's own."""
+    dockerfile: Annotated[str, Field(pattern=RELATIVE_PATH, max_length=512)] = "Dockerfile"
+    """The repository's own, below the source's path, for `runtime: dockerfile`."""
+    command: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=64)] = []
+    """Start command instead of the detected one, taken literally."""
+    system_packages: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=128)]],
+        Field(max_length=64, json_schema_extra=unique()),
+    ] = []
+    """Debian packages that the server or its build needs."""
+    build_args: Annotated[
+        dict[str, Annotated[str, Field(max_length=4096)]],
+        Field(max_length=64),
+    ] = {}
+    """Arguments of the repository's own Dockerfile. They stay in the image: no secrets."""
+    tags: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=128)]],
+        Field(max_length=16, json_schema_extra=unique()),
+    ] = []
+    """Further tags of the image, such as `latest`, `v{version}`, `{timestamp}`, `{commit}`; agents use the digest."""
+    platforms: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$", max_length=32)]],
+        Field(max_length=8, json_schema_extra=unique()),
+    ] = []
+    """Such as `linux/amd64`; without, the engine's own."""
+    timeout: Duration = "10m"
+    """For everything before the push together."""
+    push_timeout: Duration = "5m"
+    """For the push."""
+    verify: Literal["Handshake", "None"] = "Handshake"
+    """`None` pushes the image without having spoken MCP with it; then its tools are known only from agents."""
+    repository: Annotated[str, Field(pattern=REPOSITORY, max_length=400)] | None = None
+    """Repository for the image, without tag; default: the installation's, by namespace and name."""
+    push_secret_ref: SecretName | None = None
+    """Secret of type `kubernetes.io/dockerconfigjson` with credentials for `repository`."""
 
 
 class ValueFrom(Model):
@@ -171,25 +357,124 @@ class Resources(Model):
     """What it may use at most."""
 
 
-class Run(Model):
-    """How the server is run in an agent's Pod."""
+class EnvFrom(Model):
+    """All keys of a Secret or ConfigMap as variables: exactly one of these."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("has(self.secretRef) != has(self.configMapRef)", "give one of secretRef and configMapRef")
+        ),
+    )
+
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] | None = None
+    """Put before each key."""
+    secret_ref: SecretName | None = None
+    """A Secret of the same namespace."""
+    config_map_ref: SecretName | None = None
+    """A ConfigMap of the same namespace."""
+
+
+class FileMount(Model):
+    """A file in the server's container, from a Secret or ConfigMap, or literally: exactly one of these."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "[has(self.content), has(self.secretKeyRef), has(self.configMapKeyRef)].filter(x, x).size() == 1",
+                "give one of content, secretKeyRef and configMapKeyRef",
+            ),
+            ("!self.path.split('/').exists(part, part == '..')", "path must have no '..'"),
+        ),
+    )
+
+    path: Annotated[str, Field(pattern=r"^/[^\x00-\x1f]+[^/\x00-\x1f]$", max_length=512)]
+    """Where it is in the container, absolute."""
+    content: Annotated[str, Field(max_length=65536)] | None = None
+    """Its content, taken literally; not for secrets."""
+    secret_key_ref: KeyRef | None = None
+    """A key of a Secret of the same namespace."""
+    config_map_key_ref: KeyRef | None = None
+    """A key of a ConfigMap of the same namespace."""
+
+
+class Shared(Model):
+    """How a server runs that has Pods of its own, for all agents of the namespace."""
+
+    replicas: Annotated[int, Field(ge=0, le=50)] = 1
+    """How many Pods."""
+    network: Literal["Isolated", "Open"] = "Isolated"
+    """`Isolated`: the server reaches only the cluster's DNS, where the network plugin enforces NetworkPolicies."""
+    sessions: Literal["Shared", "PerSession"] = "Shared"
+    """Whether all agents use one process of a stdio server in each Pod, or each session has one of its own."""
+    pod_template: Annotated[dict[str, Any], WithJsonSchema(SHARED_TEMPLATE)] | None = None
+    """Scheduling and labels of its Pods: what the outline allows; the containers are ours."""
+
+
+class Run(Model):
+    """How the server is run."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!has(self.transport) || self.transport == 'stdio' || self.?placement.orValue('') != 'Sidecar'",
+                "a server that speaks HTTP is always Shared: in an agent's Pod its port could be called around toolman",
+            ),
+        ),
+    )
+
+    transport: Literal["stdio", "streamable-http", "sse"] | None = None
+    """How the server is spoken to; default: what the handshake found."""
     args: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=64)] = []
     """Arguments after the start command, taken literally."""
     env: Annotated[list[EnvVar], Field(max_length=64, json_schema_extra=keyed("name"))] = []
     """Environment of the server's container."""
+    env_from: Annotated[list[EnvFrom], Field(max_length=16)] = []
+    """Whole Secrets and ConfigMaps as environment of the server's container."""
+    files: Annotated[list[FileMount], Field(max_length=32, json_schema_extra=keyed("path"))] = []
+    """Files in the server's container."""
     resources: Resources = Resources()
     """Requests and limits of the server's container."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Where a server that speaks HTTP listens; default: what the handshake found."""
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=512)] | None = None
+    """Path of its endpoint; default: what the handshake found."""
+    image_pull_secrets: Annotated[list[SecretName], Field(max_length=8, json_schema_extra=keyed("name"))] = []
+    """Secrets with which the kubelet pulls the server's image."""
+    placement: Literal["Sidecar", "Shared"] | None = None
+    """`Sidecar`: a container in each agent's Pod, the default for stdio. `Shared`: Pods of its own, always for HTTP."""
+    shared: Shared = Shared()
+    """For `placement: Shared`."""
+    server_requests: Annotated[list[ServerRequest], Field(max_length=3, json_schema_extra=unique())] = ["elicitation"]
+    """What the server may ask of agents in the middle of a call."""
+
+
+class ServerTools(ToolRules):
+    """Which of the server's tools any agent may use, and what happens when a new version changes them."""
+
+    changes: Literal["Auto", "Manual"] = "Auto"
+    """`Manual`: a new version whose tools differ waits for approval by the annotation `toolman.dev/approve: HASH`, and
+    the last good one stays in service."""
 
 
 class MCPServerSpec(Model):
     """From a source to a server that agents can use."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!has(self.source.remote) || !has(self.run.placement)",
+                "a remote server is not run here: leave out run.placement",
+            ),
+        ),
+    )
 
     source: Source
     """Where the server comes from: exactly one of these."""
     build: Build = Build()
     """How its image is built. Everything is detected; these override."""
     run: Run = Run()
-    """How it is run in an agent's Pod."""
-    tools: ToolRules = ToolRules()
+    """How it is run."""
+    tools: ServerTools = ServerTools()
     """Which of the server's tools any agent may use."""
+    agent: InlineAgent | None = None
+    """One agent for this server: becomes an MCPAgent of the same name."""

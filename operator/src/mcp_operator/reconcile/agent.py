@@ -176,7 +176,7 @@ def summary(after: MCPAgentStatus) -> str:
 
 def _unsafe(agent: Resource[MCPAgentSpec], servers: list[Server]) -> Stalled | None:
     secrets = frozenset[str]().union(*(server.secrets for server in servers))
-    findings = template.unsafe(agent.spec.template, secrets)
+    findings = template.unsafe(agent.spec.template or {}, secrets)
     if not findings:
         return None
     return Stalled(conditions.UNSAFE_TEMPLATE, status.printable("; ".join(map(str, findings))))

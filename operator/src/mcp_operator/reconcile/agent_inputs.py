@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mcp_operator import cluster, conditions, layers, objects, status
 from mcp_operator.manifests.servers import RunningServer
-from mcp_operator.models.base import ToolRules
+from mcp_operator.models.base import Rules
 from mcp_operator.models.policy import Target, ToolPolicySpec
 from mcp_operator.models.server import MCPServerSpec
 from mcp_operator.models.status import MCPServerStatus
@@ -124,7 +124,7 @@ def _may_concern(raw: Manifest, agent: Resource[MCPAgentSpec], namespace_labels:
     except ValidationError:
         return True
     metadata = raw["metadata"]
-    spec = ToolPolicySpec(target=target, tools=ToolRules())
+    spec = ToolPolicySpec(target=target, tools=Rules())
     ceiling = Resource(namespace="", name=metadata["name"], uid=metadata["uid"], generation=1, spec=spec)
     return layers.caps(ceiling, namespace_labels, agent)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mcp_operator import conditions, names
 from mcp_operator.images.contract import BuildError, BuildRequest, GitSource
+from mcp_operator.models.base import seconds
 from mcp_operator.outcomes import Stalled, Waiting
 from mcp_operator.reconcile import build_status
 from mcp_operator.workqueue import backoff
@@ -119,7 +120,7 @@ def request(server: Resource[MCPServerSpec], commit: str, settings: Settings) ->
             for variable in spec.run.env
         },
         as_asked=True,
-        timeout=spec.build.timeout_seconds,
+        timeout=seconds(spec.build.timeout),
     )
 
 
