@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import chart_rbac
 import toolman_docs
 import yaml
 from mcp_operator import conditions, crds, names, settings
@@ -24,6 +25,7 @@ CRD_FOLDERS = ("deploy/crds", "charts/mcp-operator/files/crds")
 REFERENCE = "docs/reference.md"
 TOOLMAN = "docs/toolman.md"
 ARCHITECTURE = "ARCHITECTURE.md"
+RBAC = "charts/mcp-operator/templates/rbac.yaml"
 MAP_BEGIN, MAP_END = "<!-- map: made by scripts/generate from the modules' docstrings -->", "<!-- end of map -->"
 PACKAGES = ("operator/src/mcp_operator", "toolman/src/toolman", "mcp_wrapper/src/mcp_wrapper")
 HEADER = "# Made by scripts/generate from the models in mcp_operator.models: change those, then run it.\n"
@@ -78,6 +80,7 @@ def files() -> dict[Path, str]:
             result[ROOT / folder / f"{kind.crd}.yaml"] = text
     result[ROOT / REFERENCE] = "\n".join(reference()) + "\n"
     result[ROOT / TOOLMAN] = toolman_docs.fill((ROOT / TOOLMAN).read_text())
+    result[ROOT / RBAC] = chart_rbac.template()
     before, _, rest = (ROOT / ARCHITECTURE).read_text().partition(MAP_BEGIN)
     modules = "\n".join(module_map())
     result[ROOT / ARCHITECTURE] = f"{before}{MAP_BEGIN}\n{modules}\n\n{MAP_END}{rest.partition(MAP_END)[2]}"
@@ -120,9 +123,16 @@ def reference() -> Iterator[str]:
 def _conditions() -> Iterator[str]:
     yield from ("", "## Conditions and reasons", "", "| name | what |", "|---|---|")
     for name, what in _documented(Path(conditions.__file__)).items():
-        yield f"| `{getattr(conditions, name)}` | {what} |"
+        if isinstance(getattr(conditions, name), str):
+            yield f"| `{getattr(conditions, name)}` | {what} |"
     yield from ("", "Reasons of a build that failed; the message and `status.build.hint` say what to do:", "")
-    yield ", ".join(f"`{reason.value}`" for reason in reasons.Reason) + "."
+    yield from ("| reason | what |", "|---|---|")
+    causes = _documented(Path(reasons.__file__))
+    yield from (f"| `{reason.value}` | {causes[reason.name]} |" for reason in reasons.Reason)
+    yield from ("", "## Annotations", "", "| annotation | what |", "|---|---|")
+    named = _documented(Path(names.__file__))
+    for name in ("ANNOTATION_RECONCILE", "ANNOTATION_APPROVE"):
+        yield f"| `{getattr(names, name)}` | {named[name]} |"
 
 
 def _settings() -> Iterator[str]:
@@ -135,13 +145,16 @@ def _settings() -> Iterator[str]:
 
 
 def _documented(source: Path) -> dict[str, str]:
-    """Give the docstring below each annotated name of a module or of a class in it."""
+    """Give the docstring below each name of a module or of a class in it."""
     found = {}
     for parent in ast.walk(ast.parse(source.read_text())):
         body = parent.body if isinstance(parent, (ast.Module, ast.ClassDef)) else []
         for name, text in pairwise(body):
             match name, text:
-                case ast.AnnAssign(target=ast.Name(id=word)), ast.Expr(value=ast.Constant(value=str(what))):
+                case (
+                    ast.AnnAssign(target=ast.Name(id=word)) | ast.Assign(targets=[ast.Name(id=word)]),
+                    ast.Expr(value=ast.Constant(value=str(what))),
+                ):
                     found[word] = " ".join(what.replace("``", "`").split())
                 case _:
                     pass

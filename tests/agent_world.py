@@ -9,6 +9,7 @@ from fake_builder import COMMIT, FakeClock
 from fake_cluster import AGENT, SERVER, FakeCluster
 from mcp_operator import names
 from mcp_operator.events import Recorder
+from mcp_operator.policies import format_time
 from mcp_operator.reconcile.agent import AgentReconciler
 from mcp_operator.reconcile.services import Services
 from mcp_operator.settings import Settings
@@ -27,6 +28,12 @@ class World:
         self.cluster = FakeCluster()
         self.clock = FakeClock()
         self.woken: list[Key] = []
+        self.restart()
+        self.server("files")
+        self.agent()
+
+    def restart(self) -> None:
+        """Begin with nothing in memory, as a new process does."""
         services = Services(
             api=self.cluster,
             recorder=Recorder(self.cluster, self.clock),
@@ -35,14 +42,13 @@ class World:
             wake=lambda key, _: self.woken.append(key),
         )
         self.reconciler = AgentReconciler(services)
-        self.server("files")
-        self.agent()
 
     def server(
         self, name: str, *, image: str = "one", tools: tuple[str, ...] = ("read", "write"), **spec: object
     ) -> None:
         """Put a server there that is in service."""
-        raw = self.cluster.add(SERVER, name, {"source": {"git": {"url": f"https://git.test/{name}"}}, **spec})
+        source = {"git": {"url": f"https://git.test/{name}"}}
+        raw = self.cluster.add(SERVER, name, {"source": source, **spec})
         raw["status"] = {
             "observedGeneration": raw["metadata"]["generation"],
             "conditions": [condition("Ready", "True")],
@@ -58,6 +64,13 @@ class World:
             "tools": [{"name": tool, "hash": "sha256:0"} for tool in tools],
             "toolCount": len(tools),
         }
+
+    def outside(self, name: str, *, transport: str = "streamable-http", **source: object) -> None:
+        """Put a remote server there that is in service."""
+        self.server(name, source={"remote": {"url": f"https://{name}.test/mcp", **source}})
+        stored = self.cluster.objects["mcpservers", "team", name]["status"]
+        del stored["image"]
+        stored["endpoint"] = {"url": f"https://{name}.test/mcp", "transport": transport}
 
     def agent(self, *servers: str, **spec: object) -> None:
         """Apply the agent."""
@@ -78,6 +91,28 @@ class World:
         self.look()
         self.cluster.writes.clear()
         self.cluster.events.clear()
+
+    def started(self) -> None:
+        """Let the agent's own container start."""
+        self.look()
+        running = {"running": {"startedAt": format_time(self.clock())}}
+        self.pod["status"] = {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "agent", "ready": True, "state": running}],
+        }
+        self.look()
+        self.cluster.writes.clear()
+        self.cluster.events.clear()
+
+    def ended(self, code: int = 0, *, phase: str | None = None, **status: object) -> None:
+        """Let the agent's own container end, and the Pod with it."""
+        end = {"exitCode": code, "startedAt": format_time(self.clock()), "finishedAt": format_time(self.clock())}
+        self.pod["status"] = {
+            "phase": phase or ("Failed" if code else "Succeeded"),
+            "containerStatuses": [{"name": "agent", "state": {"terminated": end}}],
+            **status,
+        }
 
     def condition(self, kind: str) -> tuple[str, str]:
         return self.cluster.condition(AGENT, "dev", kind)

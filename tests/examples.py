@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import yaml
 from mcp_operator import layers
 from mcp_operator.manifests import config, pod
 from mcp_operator.manifests.servers import RunningServer
+from mcp_operator.manifests.upstreams import Upstream
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.policy import ToolPolicySpec
-from mcp_operator.models.server import MCPServerSpec, Run
+from mcp_operator.models.server import Header, KeyRef, MCPServerSpec, Run
 from mcp_operator.objects import Resource, parse
 from mcp_operator.settings import Settings
+from toolman.manifest import Tool
 
 NAMESPACE = "team"
 GOLDEN = Path(__file__).parent / "mcp_operator" / "manifests" / "golden"
@@ -70,8 +73,12 @@ def server(name: str = "git", **spec: object) -> Resource[MCPServerSpec]:
 
 def policy(name: str = "base", *, target: dict[str, Any] | None = None, **tools: list[str]) -> Resource[ToolPolicySpec]:
     """Give a ToolPolicy with ``allow`` and ``deny`` globs."""
-    metadata = {"name": name, "uid": f"uid-of-{name}"}
-    return parse(ToolPolicySpec, {"metadata": metadata, "spec": {"target": target or {}, "tools": tools}})
+    return ceiling(name, target=target or {}, tools=tools)
+
+
+def ceiling(name: str = "base", **spec: object) -> Resource[ToolPolicySpec]:
+    """Give a ToolPolicy that says anything."""
+    return parse(ToolPolicySpec, {"metadata": {"name": name, "uid": f"uid-of-{name}"}, "spec": spec})
 
 
 def running(name: str = "git", command: tuple[str, ...] = ("python", "-m", "server"), **run: object) -> RunningServer:
@@ -108,12 +115,50 @@ def golden() -> dict[str, dict[str, Any]]:
         running("git", env=[secret, {"name": "HOME", "value": "/app"}], resources=limits),
         running("time", args=["--zone", "$(HOME)"]),
     )
+    outside = _outside()
     return {
+        "outside-pod.yaml": outside[0],
+        "outside-config-map.yaml": outside[1],
         "pod.yaml": small[0],
         "config-map.yaml": small[1],
         "full-pod.yaml": full[0],
         "full-config-map.yaml": full[1],
     }
+
+
+def _outside() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the manifests of an agent that runs to completion, with servers outside and one that is given a lot."""
+    bearer = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "bearer", "key": "token"}}}
+    far = Upstream(
+        name="far",
+        url="https://mcp.example.com/mcp",
+        transport="streamable-http",
+        headers=(Header.model_validate(bearer),),
+        ca=KeyRef(name="authorities", key="pem"),
+        server_requests=("elicitation", "sampling"),
+    )
+    near = Upstream(
+        name="near",
+        url="https://near.team.svc:8443/mcp",
+        transport="streamable-http",
+        ca=KeyRef(name="near-ca", key="ca.crt"),
+        audience="toolman.dev/mcpserver/uid-of-near",
+        manifest=(Tool(name="ask", hash=f"sha256:{'0' * 64}"),),
+    )
+    given = running(
+        "git",
+        envFrom=[{"prefix": "DB_", "secretRef": {"name": "database"}}],
+        files=[
+            {"path": "/etc/git/key", "secretKeyRef": {"name": "deploy", "key": "ssh"}},
+            {"path": "/etc/git/config", "content": "[user]"},
+        ],
+    )
+    of = agent("far", "git", "near", restartPolicy="OnFailure", activeDeadlineSeconds=600)
+    servers = (far, replace(given, inputs="12ab34cd", pull_secrets=("pull",)), near)
+    written = config.toolman_config(of, servers, layers.layers({}, of, [server(each.name) for each in servers], []))
+    run = pod.Run(key="0123456789abcdef", seconds=600)
+    made = pod.agent_pod(of, servers, config.config_hash(written), SETTINGS, run)
+    return made, config.config_map(of, written)
 
 
 class _Dumper(yaml.SafeDumper):

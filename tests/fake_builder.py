@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mcp_operator.images import sources
-from mcp_operator.images.contract import BuildCancelled, BuildError, BuildResult, Step, Tool
+from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, BuildResult, GitSource, Step, Tool
+from mcp_operator.images.existing import ImageRequest
+from mcp_operator.images.handshake import Manifest
+from mcp_operator.images.http_probe import Found
 
 if TYPE_CHECKING:
-    from mcp_operator.images.contract import BuildRequest, GitSource, Progress
+    from mcp_operator.images.contract import NpmSource, Progress, PypiSource, RegistryAuth
+    from mcp_operator.jobs import Request
+    from mcp_operator.remote import Target
 
 COMMIT = "a" * 40
+DIGEST = f"sha256:{'d' * 64}"
 BOUND = 10
 """Seconds after which a test that waits has failed."""
 
@@ -32,32 +39,68 @@ class FakeClock:
 
 
 class FakeBuilder:
-    """Builds end when ``let_go`` is set: with ``error`` if there is one, else with ``tools``."""
+    """Builds end when ``let_go`` is set: with ``error`` if there is one, else with ``tools``, each with its definition.
+
+    What is asked outside of the cluster is answered at once: commit, version, tags, digest and what a remote server
+    says, or ``resolve_error``.
+    """
 
     def __init__(self) -> None:
         self.commit = COMMIT
-        self.resolve_error: BuildError | None = None
+        self.version = "1.2.3"
+        self.repository_tags: dict[str, str] = {}
+        self.image_digest: str | None = DIGEST
+        self.resolve_error: Exception | None = None
         self.key_error: BuildError | None = None
         self.error: BaseException | None = None
         self.tools: tuple[str, ...] = ("read", "write")
-        self.requests: list[BuildRequest] = []
-        self.questions = 0
+        self.definitions = "1"
+        self.warnings: tuple[str, ...] = ()
+        self.requests: list[Request] = []
+        self.asked: list[object] = []
+        self.auths: list[RegistryAuth | None] = []
         self.forgotten: list[str] = []
         self.forget_error: BuildError | None = None
         self.started = threading.Event()
         self.let_go = threading.Event()
         self.let_go.set()
 
-    def resolve(self, source: GitSource) -> str:
-        self.questions += 1
-        if self.resolve_error is not None:
-            raise self.resolve_error
-        return source.commit or self.commit
+    @property
+    def questions(self) -> int:
+        """How often anybody outside was asked."""
+        return len(self.asked)
 
-    def key(self, request: BuildRequest) -> str:
+    @property
+    def builds(self) -> list[BuildRequest]:
+        """Those requests that are to build something."""
+        return [request for request in self.requests if isinstance(request, BuildRequest)]
+
+    def resolve(self, source: GitSource | NpmSource | PypiSource) -> str:
+        self._ask(source)
+        if isinstance(source, GitSource):
+            return source.commit or self.commit
+        return self.version
+
+    def tags(self, source: GitSource) -> dict[str, str]:
+        self._ask(source)
+        return self.repository_tags
+
+    def digest(self, name: str, auth: RegistryAuth | None) -> str | None:
+        self._ask(name)
+        self.auths.append(auth)
+        return self.image_digest
+
+    def greet(self, target: Target) -> Found:
+        self._ask(target)
+        manifest = Manifest(protocol="2025-11-25", server="far 2.0", tools=self._tools(), noise=0)
+        return Found(manifest=manifest, transport=target.transport, path="/mcp")
+
+    def key(self, request: Request) -> str:
         if self.key_error is not None:
             raise self.key_error
-        commit = sources.pinned(request.source)[:4]
+        if isinstance(request, ImageRequest):
+            return f"key-{request.reference}-{request.args}"
+        commit = sources.pinned(request.source)[:12]
         return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}"
 
     def forget(self, uid: str) -> None:
@@ -65,7 +108,7 @@ class FakeBuilder:
             raise self.forget_error
         self.forgotten.append(uid)
 
-    def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
+    def build(self, request: Request, progress: Progress, cancelled: threading.Event) -> BuildResult:
         self.requests.append(request)
         progress.step(Step.BUILD, "step 3/9 : RUN pip install .")
         self.started.set()
@@ -77,15 +120,30 @@ class FakeBuilder:
             assert waited < BOUND, "nobody let the build go on"
         if self.error is not None:
             raise self.error
-        return result(request, self.tools)
+        return dataclasses.replace(result(request), tools=self._tools(), warnings=self.warnings)
+
+    def _ask(self, what: object) -> None:
+        self.asked.append(what)
+        if self.resolve_error is not None:
+            raise self.resolve_error
+
+    def _tools(self) -> tuple[Tool, ...]:
+        return tuple(
+            Tool(name=name, hash=f"sha256:{name}-{self.definitions}", tokens=7, read_only=name == "read" or None)
+            for name in self.tools
+        )
 
 
-def result(request: BuildRequest, tools: tuple[str, ...] = ("read", "write")) -> BuildResult:
-    """Give the result of a build that went well."""
-    commit = sources.pinned(request.source) or COMMIT
+def result(request: Request, tools: tuple[str, ...] = ("read", "write")) -> BuildResult:
+    """Give the result of a build, or of trying an image out, that went well."""
+    if isinstance(request, ImageRequest):
+        commit, reference = request.reference.partition("@")[2], request.reference
+    else:
+        commit = sources.pinned(request.source) or COMMIT
+        reference = f"{request.repository}@sha256:{commit[:8]}"
     return BuildResult(
         commit=commit,
-        reference=f"{request.repository}@sha256:{commit[:8]}",
+        reference=reference,
         image_id="sha256:1",
         size=1000,
         command=("python", "-m", "server"),

@@ -6,6 +6,7 @@ import copy
 import itertools
 from typing import TYPE_CHECKING
 
+from fake_owned import FakeOwned
 from mcp_operator import cluster, names
 from mcp_operator.cluster import AGENT, POLICY, SERVER, Kind, Manifest
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 NAMESPACE = "team"
 
 
-class FakeCluster:
+class FakeCluster(FakeOwned):
     """Objects by plural, namespace and name. ``writes`` names every write in order; ``failures`` are raised once."""
 
     def __init__(self) -> None:
@@ -24,7 +25,12 @@ class FakeCluster:
         self.events: list[Manifest] = []
         self.writes: list[str] = []
         self.failures: dict[str, Exception] = {}
+        self.references: dict[tuple[str, str, str], tuple[str, frozenset[str]]] = {}
+        self.reads: list[str] = []
+        self.secrets: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.unreadable: cluster.ClusterError | None = None
         self._uids = itertools.count(1)
+        super().__init__()
 
     # --- for tests
 
@@ -57,6 +63,10 @@ class FakeCluster:
     def remove(self, plural: str, name: str, namespace: str = NAMESPACE) -> None:
         """Take an object away."""
         del self.objects[plural, namespace, name]
+
+    def give(self, kind: cluster.ReferenceKind, name: str, *keys: str, version: str = "1") -> None:
+        """Put a Secret or ConfigMap there that servers name."""
+        self.references[kind, NAMESPACE, name] = (version, frozenset(keys))
 
     @property
     def reasons(self) -> list[str]:
@@ -128,6 +138,45 @@ class FakeCluster:
         if pod is None or pod["metadata"]["uid"] != uid:
             raise cluster.NotFoundError("gone")
         pod["metadata"]["annotations"] |= annotations
+
+    def change_images(self, pod: Manifest, images: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+        self._written("change images")
+        stored = self.objects.get(("pods", pod["metadata"]["namespace"], pod["metadata"]["name"]))
+        if stored is None or stored["metadata"]["uid"] != pod["metadata"]["uid"]:
+            raise cluster.NotFoundError("gone")
+        stored["metadata"]["annotations"] |= annotations
+        for container in stored["spec"]["initContainers"]:
+            container["image"] = images.get(container["name"], container["image"])
+
+    def apply_agent(self, manifest: Manifest) -> None:
+        self._written("apply MCPAgent")
+        metadata = manifest["metadata"]
+        extra = {key: value for key, value in metadata.items() if key not in {"name", "namespace"}}
+        self.add(AGENT, metadata["name"], manifest["spec"], namespace=metadata["namespace"], **extra)
+
+    def patch_agent(self, raw: Manifest, patch: Manifest) -> None:
+        self._written("patch MCPAgent")
+        metadata = raw["metadata"]
+        _merge(self.objects[AGENT.plural, metadata["namespace"], metadata["name"]], copy.deepcopy(patch))
+
+    def delete_agent(self, raw: Manifest) -> None:
+        self._written("delete MCPAgent")
+        metadata = raw["metadata"]
+        self.objects.pop((AGENT.plural, metadata["namespace"], metadata["name"]), None)
+
+    def version_of(self, kind: cluster.ReferenceKind, namespace: str, name: str) -> str | None:
+        found = self.references.get((kind, namespace, name))
+        return None if found is None else found[0]
+
+    def keys_of(self, kind: cluster.ReferenceKind, namespace: str, name: str) -> frozenset[str]:
+        self.reads.append(f"{kind} {name}")
+        return self.references.get((kind, namespace, name), ("", frozenset()))[1]
+
+    def secret(self, namespace: str, name: str) -> cluster.SecretData | None:
+        if self.unreadable is not None:
+            raise self.unreadable
+        found = self.secrets.get((namespace, name))
+        return cluster.SecretData(found) if found is not None else None
 
     def _written(self, what: str) -> None:
         self.writes.append(what)

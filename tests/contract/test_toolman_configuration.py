@@ -95,3 +95,31 @@ def test_the_bytes_depend_on_nothing_but_the_content() -> None:
         for order in (policies, policies[::-1])
     }
     assert len(texts) == 1
+
+
+@pytest.mark.requirement("O-14")
+def test_every_file_that_servers_outside_need_is_where_toolman_looks_for_it() -> None:
+    read = _read(golden()["outside-config-map.yaml"])
+    pod = golden()["outside-pod.yaml"]
+    volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+    mounted = {
+        f"{mount['mountPath']}/{path}"
+        for mount in _containers(pod)["toolman"]["volumeMounts"]
+        for source in volumes[mount["name"]].get("projected", {}).get("sources", [])
+        for path in _paths(source)
+    }
+    looked_for = set[str]()
+    for upstream in (each.upstream for each in read.servers):
+        if isinstance(upstream, config.Http):
+            secrets = [*upstream.headers.values(), upstream.token]
+            looked_for |= {each.file for each in secrets if isinstance(each, config.Secret)}
+            looked_for |= {upstream.ca} if upstream.ca is not None else set()
+    assert looked_for == mounted
+    assert len(mounted) == 4
+
+
+def _paths(source: dict[str, Any]) -> list[str]:
+    """Give the files that one source of a projected volume makes."""
+    if "serviceAccountToken" in source:
+        return [source["serviceAccountToken"]["path"]]
+    return [item["path"] for kind in source.values() for item in kind["items"]]

@@ -1,18 +1,31 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from fake_builder import BOUND, failure
-from mcp_operator import builder
+from mcp_operator import builder, remote
 from mcp_operator.builder import ImageBuilder
-from mcp_operator.images import pipeline
-from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, GitSource
+from mcp_operator.images import existing, git, npm, pipeline, pypi
+from mcp_operator.images.contract import (
+    BuildCancelled,
+    BuildError,
+    BuildRequest,
+    GitSource,
+    NpmSource,
+    PypiSource,
+    RegistryAuth,
+)
+from mcp_operator.images.existing import ImageRequest
+from mcp_operator.remote import Target
 from mcp_operator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mcp_operator.images.contract import Progress
 
 SETTINGS = Settings(registry="r", image_toolman="t", image_wrapper="w")
 SOURCE = GitSource(url="https://git.test/x", commit="a" * 40)
@@ -94,3 +107,38 @@ def test_why_the_base_images_are_not_known_is_told_until_they_are(monkeypatch: p
 
 def test_a_commit_needs_no_question() -> None:
     assert ImageBuilder(SETTINGS).resolve(SOURCE) == "a" * 40
+
+
+@pytest.mark.requirement("O-01")
+def test_each_kind_of_source_is_asked_for_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def answer(what: object, *_: object) -> str:
+        asked.append(what)
+        return "1.0"
+
+    for module in (npm, pypi):
+        monkeypatch.setattr(module, "resolve", answer)
+    monkeypatch.setattr(git, "tags", answer)
+    monkeypatch.setattr(existing, "digest", answer)
+    monkeypatch.setattr(remote, "greet", answer)
+    images = ImageBuilder(replace(SETTINGS, cluster_networks=("198.51.100.0/24",)))
+    assert images.resolve(NpmSource(package="a")) == images.resolve(PypiSource(package="b")) == "1.0"
+    images.tags(SOURCE)
+    images.digest("registry.test/x:1", None)
+    images.greet(Target(url="https://mcp.test", transport="sse"))
+    far = Target(url="https://mcp.test", transport="sse", networks=("198.51.100.0/24",))
+    assert asked == [NpmSource(package="a"), PypiSource(package="b"), SOURCE, "registry.test/x:1", far]
+
+
+@pytest.mark.requirement("O-01")
+def test_trying_an_image_out_needs_no_base_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(existing, "examine", lambda request, *_: asked.append(request))
+    images = ImageBuilder(SETTINGS)
+    request = ImageRequest(uid="u", reference=f"registry.test/x@sha256:{'1' * 64}")
+    keys = {images.key(each) for each in (request, replace(request, args=("a",)), replace(request, port=80))}
+    assert len(keys) == 3
+    assert images.key(request) == images.key(replace(request, uid="v", auth=RegistryAuth(username="a", password="b")))
+    images.build(request, cast("Progress", None), threading.Event())
+    assert asked == [request]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mcp_operator import cluster
 from mcp_operator.controller import Controller
+from mcp_operator.metrics import Metrics
 from mcp_operator.workqueue import Key, WorkQueue
 
 if TYPE_CHECKING:
@@ -107,3 +108,58 @@ def test_stopping_says_when_a_worker_hangs() -> None:
     assert not controller.stop(0.01)
     stuck.set()
     assert controller.stop(BOUND)
+
+
+@pytest.mark.requirement("O-30")
+def test_an_api_server_that_says_when_to_come_back_is_left_alone_until_then() -> None:
+    busy = cluster.UnreachableError("too many requests")
+    busy.retry_after = 7.0
+    time = [100.0]
+    queue = WorkQueue(lambda: time[0])
+    done = threading.Event()
+
+    class Reconciler:
+        def reconcile(self, _namespace: str, _name: str, /) -> float | None:
+            done.set()
+            raise busy
+
+    controller = Controller(queue, {"A": Reconciler()}, workers=1)
+    controller.start()
+    queue.add(Key("A", "", "one"))
+    assert done.wait(BOUND)
+    assert controller.stop(BOUND)
+    assert queue._due == {Key("A", "", "one"): 107.0}
+
+
+@pytest.mark.requirement("O-35")
+def test_how_long_a_look_took_and_what_came_of_it_is_measured() -> None:
+    metrics = Metrics()
+    queue = WorkQueue()
+    reconciler = Scripted(
+        fail(cluster.ConflictError("changed")), fail(cluster.ForbiddenError("no")), fail(KeyError("bug")), lambda: None
+    )
+    controller = Controller(queue, {"A": reconciler}, workers=1, metrics=metrics)
+    controller.start()
+    queue.add(Key("A", "", "one"))
+    assert reconciler.done.wait(BOUND)
+    assert controller.stop(BOUND)
+    results = {name: metrics.reconcile_seconds.count("A", name) for name in ("conflict", "refused", "bug", "done")}
+    assert results == dict.fromkeys(results, 1)
+
+
+@pytest.mark.requirement("O-35")
+def test_a_worker_that_hangs_is_named_and_one_that_works_is_not() -> None:
+    started, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        started.set()
+        assert let_go.wait(BOUND)
+
+    controller = run(WorkQueue(), Scripted(hang), Key("A", "ns", "one"))
+    assert started.wait(BOUND)
+    assert controller.stuck() == ""
+    assert controller.busy() == 1
+    assert controller.stuck(limit=-1).startswith("A/ns/one has been looked at")
+    let_go.set()
+    assert controller.stop(BOUND)
+    assert controller.stuck(limit=-1) == ""

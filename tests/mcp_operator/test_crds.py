@@ -87,8 +87,8 @@ def test_an_optional_field_is_optional_and_not_nullable() -> None:
 
 def test_a_default_repeats_nothing_that_its_fields_fill_in() -> None:
     spec = crds.schema(MCPServerSpec)["properties"]
-    assert spec["build"]["default"] == {}
-    assert spec["build"]["properties"]["timeoutSeconds"]["default"] == 600
+    assert spec["tools"]["default"] == {}
+    assert spec["tools"]["properties"]["changes"]["default"] == "Auto"
 
 
 def test_a_default_with_rules_is_whole_since_the_rules_are_asked_before_anything_is_filled_in() -> None:

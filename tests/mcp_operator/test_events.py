@@ -5,7 +5,15 @@ from fake_builder import FakeClock
 from fake_cluster import POLICY, SERVER, FakeCluster
 from mcp_operator import cluster, events
 from mcp_operator.events import Event, Recorder
-from mcp_operator.models.status import AgentTools, BuildStatus, Condition, MCPAgentStatus, MCPServerStatus
+from mcp_operator.models.status import (
+    AgentTools,
+    BuildStatus,
+    Condition,
+    ImageStatus,
+    MCPAgentStatus,
+    MCPServerStatus,
+    SourceStatus,
+)
 
 
 def condition(kind: str, status: str = "True", reason: str = "Succeeded") -> Condition:
@@ -47,6 +55,45 @@ def test_stalling_is_told_once_for_each_reason() -> None:
     ]
     assert events.of_server(invalid, invalid) == []
     assert [each.reason for each in events.of_server(invalid, missing)] == ["RefNotFound"]
+
+
+@pytest.mark.requirement("O-02")
+def test_what_is_waited_for_is_told_once_and_building_is_not() -> None:
+    def state(reason: str, status: str = "False") -> MCPServerStatus:
+        return MCPServerStatus(
+            conditions=[condition("Ready", status, reason), condition("Reconciling", "True", reason)]
+        )
+
+    told = [
+        [event.reason for event in events.of_server(state(before), state(after))]
+        for before, after in [
+            ("Succeeded", "RemoteUnreachable"),
+            ("RemoteUnreachable", "RemoteUnreachable"),
+            ("Succeeded", "Building"),
+            ("Succeeded", "LookingUp"),
+            ("LookingUp", "SecretMissing"),
+        ]
+    ]
+    assert told == [["RemoteUnreachable"], [], [], [], ["SecretMissing"]]
+
+
+@pytest.mark.requirement("O-02")
+def test_what_is_in_service_is_told_when_it_changes() -> None:
+    def serving(tools: str, image: ImageStatus | None) -> MCPServerStatus:
+        source = SourceStatus(revision="sha256:" + "d" * 64)
+        return MCPServerStatus(source=source, image=image, tools_hash=tools, tool_count=2)
+
+    image = ImageStatus(reference="r@sha256:1", id="1", size=1, command=[], working_dir="/", build_key="k")
+    other = image.model_copy(update={"build_key": "l"})
+    pairs = [
+        (MCPServerStatus(), serving("1", image)),
+        (serving("1", image), serving("1", image)),
+        (serving("1", image), serving("1", other)),
+        (serving("1", None), serving("2", None)),
+    ]
+    notes = [[(event.reason, event.note) for event in events.of_server(*pair)] for pair in pairs]
+    built = [("ImageBuilt", "dddddddddddd is in service: 2 tools, r@sha256:1")]
+    assert notes == [built, [], built, [("ToolsChanged", "dddddddddddd is in service: 2 tools")]]
 
 
 def test_the_first_tools_of_an_agent_are_no_change_of_policy() -> None:

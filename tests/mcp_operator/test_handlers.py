@@ -5,41 +5,50 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mcp_operator import handlers
-from mcp_operator.cluster import AGENT, SERVER
+from mcp_operator.cluster import SERVER
+from mcp_operator.metrics import Metrics
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-OWNER = {"kind": "MCPAgent", "name": "dev", "controller": True}
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Succeeded"}]}}
 
 
 def call(handler: Callable[..., Coroutine[object, object, None]], **arguments: object) -> None:
-    asyncio.run(handler(**arguments, type="MODIFIED", logger=None))
+    asyncio.run(handler(**{"type": "MODIFIED", "logger": None, **arguments}))
 
 
 @pytest.mark.requirement("F-08")
 def test_handlers_only_put_keys() -> None:
     keys: list[Key] = []
-    call(handlers._ours(SERVER, keys.append), namespace="team", name="one")
-    call(handlers._pods(keys.append), body={"metadata": {"ownerReferences": [OWNER]}}, namespace="team")
-    call(handlers._namespaces(keys.append), name="team")
-    assert keys == [
-        Key(SERVER.kind, "team", "one"),
-        Key(AGENT.kind, "team", "dev"),
-        Key("Namespace", "", "team"),
-    ]
+    call(handlers._ours(SERVER, keys.append, Metrics()), body={}, namespace="team", name="one")
+    call(handlers._namespaces(keys.append, ()), name="team")
+    assert keys == [Key(SERVER.kind, "team", "one"), Key("Namespace", "", "team")]
 
 
-def test_a_pod_that_is_no_agents_is_nothing_to_us() -> None:
+@pytest.mark.requirement("O-34")
+def test_namespaces_that_are_not_served_are_nothing_to_us() -> None:
     keys: list[Key] = []
-    call(handlers._pods(keys.append), body={"metadata": {}}, namespace="team")
-    assert keys == []
+    for name in ("team", "other"):
+        call(handlers._namespaces(keys.append, ("team",)), name=name)
+    assert keys == [Key("Namespace", "", "team")]
+
+
+@pytest.mark.requirement("O-35")
+def test_conditions_are_counted_while_their_object_is_there() -> None:
+    metrics = Metrics()
+    handler = handlers._ours(SERVER, lambda _: None, metrics)
+    call(handler, body=READY, namespace="team", name="one")
+    assert 'conditions{kind="MCPServer",type="Ready",status="True",reason="Succeeded"} 1' in metrics.text()
+    call(handler, body=READY, namespace="team", name="one", type="DELETED")
+    assert "conditions{" not in metrics.text()
 
 
 @pytest.mark.requirement("F-08")
+@pytest.mark.requirement("O-32")
 def test_kopf_has_no_handler_for_which_it_would_mark_objects() -> None:
-    registry = handlers.registry(lambda _: None)
-    assert len(registry._watching.get_all_handlers()) == 5
+    registry = handlers.registry(lambda _: None, Metrics())
+    assert len(registry._watching.get_all_handlers()) == 4
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_builder import BOUND, FakeBuilder, failure
 from mcp_operator.images.contract import BuildRequest, GitSource, Step
-from mcp_operator.jobs import Builds, State
+from mcp_operator.jobs import Builds, Request, State
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def test_a_cancelled_build_whose_connections_were_cut_is_no_bug(
     builds: Builds, woken: Woken, builder: FakeBuilder, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Cut(FakeBuilder):
-        def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
+        def build(self, request: Request, progress: Progress, cancelled: threading.Event) -> BuildResult:
             del request, progress
             self.started.set()
             assert cancelled.wait(BOUND)

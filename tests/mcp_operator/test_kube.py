@@ -3,16 +3,22 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from kubernetes import client
-from mcp_operator import cluster
+from mcp_operator import access, cluster
 from mcp_operator.cluster import POLICY, SERVER
-from mcp_operator.kube import Kubernetes
+from mcp_operator.kube import Kubernetes, connect
+from mcp_operator.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Api:
@@ -21,6 +27,8 @@ class Api:
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any]] = []
         self.requests: list[tuple[str, str, str, Any]] = []
+        self.tokens: list[str] = []
+        self.headers: dict[str, str] = {}
 
 
 @pytest.fixture
@@ -35,9 +43,12 @@ def kube(api: Api) -> Iterator[Kubernetes]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             api.requests.append((self.command, self.path, self.headers.get("Content-Type") or "", body))
+            api.tokens.append(self.headers.get("Authorization") or "")
             code, answer = api.answers.pop(0)
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(code)
+            for header, value in api.headers.items():
+                self.send_header(header, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -144,3 +155,87 @@ def test_a_pod_with_a_field_that_does_not_exist_is_refused_by_the_api_server(api
     assert "fieldValidation=Strict" in api.requests[0][1]
     with pytest.raises(cluster.InvalidError, match="restartPolici"):
         kube.create_pod({"metadata": {"namespace": "team", "name": "one"}}, dry_run=True)
+
+
+@pytest.fixture
+def connected(kube: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
+    """Give what a Pod of a service account has, whose token is ``first``."""
+    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "ca.crt").write_bytes(certificate())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    made = connect(account=tmp_path)
+    made.requests._api.configuration.host = kube.requests._api.configuration.host
+    return made
+
+
+@pytest.mark.requirement("O-30")
+def test_a_busy_api_server_says_when_to_come_back_and_is_not_waited_for(api: Api, connected: Kubernetes) -> None:
+    api.headers = {"Retry-After": "17"}
+    api.answers = [(429, {"message": "too many"}), (503, b"")]
+    for _ in range(2):
+        with pytest.raises(cluster.UnreachableError) as caught:
+            connected.get(SERVER, "team", "one")
+        assert caught.value.retry_after == 17
+    assert len(api.requests) == 2
+
+
+@pytest.mark.requirement("O-30")
+def test_a_token_that_was_replaced_is_used_from_the_next_request_on(
+    api: Api, connected: Kubernetes, tmp_path: Path
+) -> None:
+    api.answers = [(200, {}), (401, {"message": "expired"}), (200, {})]
+    connected.get(SERVER, "team", "one")
+    with pytest.raises(cluster.ForbiddenError, match="expired"):
+        connected.get(SERVER, "team", "one")
+    (tmp_path / "new").write_text("second")
+    (tmp_path / "new").rename(tmp_path / "token")  # as the kubelet does it
+    connected.get(SERVER, "team", "one")
+    assert api.tokens == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+def certificate() -> bytes:
+    """Give a certificate that nothing is signed by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.requirement("O-30")
+def test_a_watch_gives_its_events_line_by_line_and_says_when_it_cannot_go_on(api: Api, kube: Kubernetes) -> None:
+    lines = b"".join(json.dumps({"type": "ADDED", "object": {"n": number}}).encode() + b"\n" for number in range(3))
+    api.answers = [(200, lines), (410, {"message": "too old"}), (200, b'{"type": "ADD')]
+    events = list(kube.requests.stream(access.WATCH_PODS, "team", {"watch": "true"}))
+    assert [event["object"]["n"] for event in events] == [0, 1, 2]
+    assert api.requests[0][1] == "/api/v1/namespaces/team/pods?watch=true"
+    with pytest.raises(cluster.ExpiredError, match="too old"):
+        list(kube.requests.stream(access.WATCH_PODS, "", {}))
+    with pytest.raises(cluster.UnreachableError, match="broke off"):
+        list(kube.requests.stream(access.WATCH_PODS, "", {}))
+
+
+@pytest.mark.requirement("O-34")
+def test_only_what_is_served_is_listed(api: Api, kube: Kubernetes) -> None:
+    served = Kubernetes(kube.requests._api, ("a", "b"))
+    api.answers = [(200, {"items": [{"n": n}], "metadata": {}}) for n in range(4)]
+    assert served.list(SERVER) == [{"n": 0}, {"n": 1}]
+    served.list(SERVER, "a")
+    served.list(POLICY)
+    paths = [request[1].partition("?")[0].removeprefix("/apis/toolman.dev/v1alpha1/") for request in api.requests]
+    assert paths == ["namespaces/a/mcpservers", "namespaces/b/mcpservers", "namespaces/a/mcpservers", "toolpolicies"]
+
+
+@pytest.mark.requirement("O-35")
+def test_every_request_is_noted_and_one_without_an_answer_too(api: Api, kube: Kubernetes) -> None:
+    metrics = Metrics()
+    watched = Kubernetes(kube.requests._api, (), metrics)
+    api.answers = [(404, {})]
+    watched.pod("team", "one")
+    assert metrics.requests.value("get", "pods", "404") == 1
+    connection: Any = client.ApiClient(client.Configuration(host="http://127.0.0.1:9"))
+    with pytest.raises(cluster.UnreachableError):
+        Kubernetes(connection, (), metrics).pod("team", "one")
+    assert metrics.requests.value("get", "pods", "0") == 1
+    connection.close()

@@ -68,12 +68,28 @@ def test_an_agent_names_servers_by_names_that_they_can_have() -> None:
 def test_defaults_are_those_of_the_schema() -> None:
     spec = MCPServerSpec.model_validate({"source": {"git": {"url": "https://example.com/a"}}})
     assert spec.model_dump(by_alias=True, exclude_none=True) == {
-        "source": {"git": {"url": "https://example.com/a", "ref": {}, "path": "."}},
-        "build": {"runtime": "auto", "command": [], "timeoutSeconds": 600},
+        "source": {"git": {"url": "https://example.com/a", "ref": {}, "path": ".", "interval": "5m"}},
+        "build": {
+            "runtime": "auto",
+            "dockerfile": "Dockerfile",
+            "command": [],
+            "systemPackages": [],
+            "buildArgs": {},
+            "tags": [],
+            "platforms": [],
+            "timeout": "10m",
+            "pushTimeout": "5m",
+            "verify": "Handshake",
+        },
         "run": {
             "args": [],
             "env": [],
+            "envFrom": [],
+            "files": [],
             "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+            "imagePullSecrets": [],
+            "shared": {"replicas": 1, "network": "Isolated", "sessions": "Shared"},
+            "serverRequests": ["elicitation"],
         },
-        "tools": {"deny": []},
+        "tools": {"deny": [], "changes": "Auto"},
     }

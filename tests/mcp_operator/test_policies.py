@@ -22,8 +22,32 @@ def failed(*, transient: bool, ago: float = 0, attempts: int = 1, key: str = "ne
     )
 
 
-def decide(*, image: str | None = None, last: BuildStatus | None = None) -> policies.BuildVerdict:
-    return policies.rebuild(BuildFacts(key="new", image_key=image, last=last, now=NOW))
+def decide(
+    *, image: str | None = None, last: BuildStatus | None = None, held: str | None = None, asked: bool = False
+) -> policies.BuildVerdict:
+    return policies.rebuild(
+        BuildFacts(key="new", image_key=image, last=last, now=NOW, held_key=held, asked=asked),
+    )
+
+
+@pytest.mark.requirement("O-01", "O-03")
+@pytest.mark.parametrize(
+    ("held", "last", "asked", "reason"),
+    [
+        ("new", None, True, "AwaitsApproval"),
+        ("older", None, False, "SourceOrBuildChanged"),
+        (None, failed(transient=False), True, "Asked"),
+        (None, failed(transient=True, ago=1), True, "Asked"),
+        (None, failed(transient=False, key="old"), True, "SourceOrBuildChanged"),
+    ],
+)
+def test_what_waits_for_approval_is_not_built_again_and_what_failed_is_when_somebody_asks(
+    held: str | None,
+    last: BuildStatus | None,
+    asked: bool,  # noqa: FBT001 - a column of the table
+    reason: str,
+) -> None:
+    assert decide(image="old", held=held, last=last, asked=asked).reason == reason
 
 
 @pytest.mark.requirement("F-08")
@@ -65,7 +89,6 @@ def pod(**changes: object) -> policies.PodVerdict:
         "controlled_by_agent_kind": True,
         "agent_uid": "agent",
         "phase": "Running",
-        "pod_hash": ("a", "a"),
         "config_hash": ("c", "c"),
     }
     return policies.pod_change(PodFacts(**{**facts, **changes}))  # type: ignore[arg-type] # a row of a table
@@ -84,14 +107,54 @@ def pod(**changes: object) -> policies.PodVerdict:
         ({"deleting": True, "phase": "Failed"}, "wait"),
         ({"phase": "Failed"}, "remove"),
         ({"phase": "Succeeded"}, "remove"),
-        ({"pod_hash": ("a", "b")}, "replace"),
-        ({"pod_hash": ("a", "b"), "config_hash": ("c", "d")}, "replace"),
-        ({"pod_hash": ("a", "b"), "complete": False}, "keep"),
+        ({"differs": "pod"}, "replace"),
+        ({"differs": "pod", "config_hash": ("c", "d")}, "replace"),
+        ({"differs": "pod", "complete": False}, "keep"),
+        ({"differs": "images", "complete": False}, "keep"),
         ({"config_hash": ("c", "d"), "complete": False}, "annotate"),
         ({"config_hash": ("c", "d")}, "annotate"),
     ],
 )
 def test_a_pod_is_replaced_only_when_it_must_be_another_one(changes: dict[str, object], action: str) -> None:
+    assert pod(**changes).action == action
+
+
+@pytest.mark.requirement("O-11")
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        ({"differs": "images"}, "change"),
+        ({"differs": "images", "strategy": "Recreate"}, "replace"),
+        ({"differs": "images", "strategy": "OnDelete"}, "outdated"),
+        ({"differs": "pod", "strategy": "Recreate"}, "replace"),
+        ({"differs": "pod", "strategy": "OnDelete"}, "outdated"),
+        ({"differs": "pod", "strategy": "OnDelete", "phase": "Failed"}, "remove"),
+        ({"overdue": True}, "replace"),
+        ({"overdue": True, "complete": False}, "keep"),
+    ],
+)
+def test_the_update_strategy_decides_what_becomes_of_a_pod_that_should_be_another(
+    changes: dict[str, object], action: str
+) -> None:
+    assert pod(**changes).action == action
+
+
+@pytest.mark.requirement("O-11")
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        ({"run": ("one", "one")}, "keep"),
+        ({"run": ("one", "one"), "differs": "images"}, "change"),
+        ({"run": ("one", "one"), "differs": "images", "strategy": "Recreate"}, "outdated"),
+        ({"run": ("one", "one"), "differs": "pod"}, "outdated"),
+        ({"run": ("one", "two"), "differs": "pod"}, "replace"),
+        ({"run": ("one", "")}, "replace"),
+        ({"run": ("one", "two"), "complete": False}, "keep"),
+    ],
+)
+def test_a_run_that_has_begun_is_not_begun_anew_unless_the_spec_asks_for_another(
+    changes: dict[str, object], action: str
+) -> None:
     assert pod(**changes).action == action
 
 

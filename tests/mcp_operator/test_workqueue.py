@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from mcp_operator.workqueue import BACKOFF_CAP, BACKOFF_FIRST, Key, WorkQueue, backoff
+from mcp_operator.workqueue import BACKOFF_CAP, BACKOFF_FIRST, Key, Lanes, WorkQueue, backoff
 
 BOUND = 10
 ONE, TWO = Key("MCPServer", "team", "one"), Key("MCPServer", "team", "two")
@@ -93,3 +93,51 @@ def test_a_waiting_worker_gets_a_key_that_is_added() -> None:
     worker.join(BOUND)
     assert got == [ONE]
     assert str(ONE) == "MCPServer/team/one"
+
+
+@pytest.mark.requirement("O-35")
+def test_it_says_how_many_keys_are_due_and_for_how_long() -> None:
+    time = Time()
+    queue = WorkQueue(time)
+    assert queue.waiting() == (0, 0.0)
+    queue.add(ONE)
+    queue.add(TWO, 50)
+    time.now = 3
+    assert queue.waiting() == (1, 3.0)
+    assert ready(queue) == ONE
+    queue.add(ONE)
+    assert queue.waiting() == (0, 0.0)  # a worker has it
+
+
+def test_lanes_keep_kinds_apart() -> None:
+    time = Time()
+    servers, others = WorkQueue(time), WorkQueue(time)
+    lanes = Lanes(others, {"MCPServer": servers})
+    lanes.add(ONE)
+    lanes.add(Key("MCPAgent", "team", "dev"))
+    lanes.add(TWO)
+    time.now = 2
+    assert lanes.waiting() == (3, 2.0)
+    assert ready(others) == Key("MCPAgent", "team", "dev")
+    assert ready(servers) == ONE
+
+
+@pytest.mark.requirement("O-36")
+def test_a_worker_knows_when_the_latest_event_came_for_what_it_has_in_hand() -> None:
+    time = Time()
+    queue = WorkQueue(time)
+    queue.add(ONE)
+    time.now = 4
+    queue.add(ONE)
+    time.now = 9
+    assert ready(queue) == ONE
+    queue.add(ONE)  # during the work: that is for the next look
+    assert queue.woken(ONE) == 4
+    queue.done(ONE)
+    assert ready(queue) == ONE
+    assert queue.woken(ONE) == 9
+    queue.done(ONE)
+    queue.add(ONE, 10)
+    time.now = 30
+    assert ready(queue) == ONE
+    assert queue.woken(ONE) == 19  # when it was due, not when the appointment was made

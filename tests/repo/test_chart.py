@@ -82,13 +82,22 @@ def test_mirrors_reach_the_operator() -> None:
     )
 
 
-def test_the_operator_may_read_no_secret_and_nothing_is_a_wildcard() -> None:
-    documents = _render()
-    rules = [rule for kind in ("ClusterRole", "Role") for rule in _one(documents, kind)["rules"]]
+def test_the_operator_lists_and_deletes_no_secrets_and_nothing_is_a_wildcard() -> None:
+    roles = [document for document in _render() if document["kind"] in {"ClusterRole", "Role"}]
+    rules = [rule for role in roles for rule in role["rules"]]
     assert all("*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]] for rule in rules)
-    assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
-    (lease,) = (rule for rule in rules if rule.get("resourceNames"))
-    assert lease["resourceNames"] == [names.LEASE]
+    secrets = {verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]}
+    assert secrets == {"get", "create", "patch"}
+
+
+def test_guards_may_ask_whose_tokens_are_and_nothing_else_and_an_upgrade_leaves_them_named() -> None:
+    documents = _render()
+    role = next(each for each in documents if each["metadata"]["name"] == names.GUARD_ROLE and "rules" in each)
+    assert role["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+    (binding,) = (each for each in documents if each.get("roleRef", {}).get("name") == names.GUARD_ROLE)
+    assert "subjects" not in binding
 
 
 def test_the_definitions_come_as_they_were_generated() -> None:
@@ -127,6 +136,7 @@ def test_an_engine_elsewhere_needs_no_socket_and_no_group() -> None:
         ("registry=https://registry.example.com", "does not match pattern"),
         ("images.operator=operator", "does not match pattern"),
         ("build.max=0", "minimum"),
+        ("clusterNetworks={10.0.0.1}", "does not match pattern"),
         ("git.protocols={file}", "value must be one of 'https', 'ssh', 'http'"),
         ("bulid.max=1", "additional properties 'bulid' not allowed"),
         ("build.caBundle=/etc/ssl/ca.crt", "does not match pattern"),
@@ -143,3 +153,34 @@ def test_a_value_that_is_missing_or_wrong_is_named(value: str, message: str) -> 
 def test_an_older_cluster_is_refused() -> None:
     done = _helm("template", "x", str(CHART), "--kube-version", "1.28.0", *VALUES)
     assert "kubeVersion: >=1.29" in done.stderr
+
+
+@pytest.mark.requirement("O-01")
+def test_networks_of_the_cluster_reach_the_operator_and_are_checked() -> None:
+    (container,) = _pod("--set", "clusterNetworks={198.51.100.0/24,2001:db8::/32}")["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if variable.get("value")}
+    assert settings.from_environment(given).cluster_networks == ("198.51.100.0/24", "2001:db8::/32")
+    with pytest.raises(settings.SettingsError, match="TOOLMAN_CLUSTER_NETWORKS must be networks"):
+        settings.from_environment({**given, "TOOLMAN_CLUSTER_NETWORKS": "10.0.0.0/33"})
+
+
+@pytest.mark.requirement("O-35")
+def test_the_read_api_is_there_only_if_wanted_and_with_the_certificate_that_is_named() -> None:
+    assert not any(each["kind"] == "Service" for each in _render())
+    wanted = ("--set", "readApi.enabled=true", "--set", "readApi.tlsSecret=read-api-tls")
+    service = _one(_render(*wanted), "Service")
+    assert service["spec"]["ports"] == [{"name": "https", "port": 8443, "targetPort": "read-api"}]
+    (container,) = _pod(*wanted)["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if variable.get("value")}
+    read = settings.from_environment(given)
+    assert (read.read_api_port, read.read_api_key) == (8443, "/etc/mcp-operator/read-api/tls.key")
+    assert {"name": "read-api", "secret": {"secretName": "read-api-tls"}} in _pod(*wanted)["volumes"]
+
+
+@pytest.mark.requirement("O-20")
+def test_an_installation_may_deny_by_default() -> None:
+    (container,) = _pod("--set", "defaultAccess=Deny")["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"] if variable.get("value")}
+    assert settings.from_environment(given).default_access == "Deny"
+    with pytest.raises(settings.SettingsError, match="TOOLMAN_DEFAULT_ACCESS must be one of Allow, Deny"):
+        settings.from_environment({**given, "TOOLMAN_DEFAULT_ACCESS": "deny"})

@@ -57,12 +57,15 @@ def test_every_section_of_the_configuration_has_all_its_keys_in_the_table() -> N
     assert not missing
 
 
-def test_the_example_is_a_configuration_that_uses_what_it_shows(tmp_path: Path) -> None:
+def test_the_examples_are_configurations_that_use_what_they_show(tmp_path: Path) -> None:
     path = tmp_path / "toolman.yaml"
-    path.write_text(_blocks("yaml")[0])
-    found = configfile.load(path)
-    assert {type(server.upstream) for server in found.servers} == {config.Process, config.Http, config.Docker}
-    assert set(yaml.safe_load(path.read_text())) == set(config.Config.__struct_encode_fields__)
+    keys, kinds = set(), set()
+    for text in _blocks("yaml"):
+        path.write_text(text)
+        kinds |= {type(server.upstream) for server in configfile.load(path).servers}
+        keys |= set(yaml.safe_load(text))
+    assert kinds == {config.Process, config.Http, config.Docker, config.Pipes}
+    assert keys == set(config.Config.__struct_encode_fields__)
 
 
 def test_the_clients_configurations_can_be_read_and_point_to_the_endpoint() -> None:

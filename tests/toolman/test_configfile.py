@@ -9,6 +9,8 @@ from toolman import config, configfile
 
 pytestmark = [pytest.mark.requirement("F-07"), pytest.mark.requirement("T-34")]
 
+TLS = '"listen": {"tls": {"certificate": "/c", "key": "/k"}}'
+
 
 def test_what_is_written_can_be_read_again() -> None:
     server = config.Server(name="git", upstream=config.Pipes(directory="/run/mcp/git"))
@@ -99,6 +101,43 @@ def test_two_servers_of_one_name_are_an_error() -> None:
     server = config.Server(name="git", upstream=config.Pipes(directory="/x"))
     with pytest.raises(config.ConfigError, match="two servers are named 'git'"):
         configfile.loads(config.dumps(config.Config(servers=(server, server))))
+
+
+@pytest.mark.requirement("O-04")
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ('"listen": {}', "guard needs listen.tls"),
+        (f'{TLS[:-1]}, "token": {{"file": "/t"}}}}', "exclude each other"),
+        (f'{TLS}, "sessions": {{"store": "redis://r"}}', "guard needs sessions.store: memory"),
+    ],
+)
+def test_a_guard_that_would_not_guard_is_an_error(more: str, problem: str) -> None:
+    with pytest.raises(config.ConfigError, match=problem):
+        configfile.loads(f'{{"guard": {{"audience": "a"}}, {more}}}'.encode())
+
+
+@pytest.mark.requirement("O-04")
+@pytest.mark.parametrize(
+    ("guard", "problem"),
+    [
+        ('"review": {"url": "http://api/"}', "guard.review.url must be https"),
+        ('"callers": [{"pod": "1", "name": "a"}, {"pod": "1", "name": "b"}]', "two guard.callers are the Pod '1'"),
+        ('"callers": [{"pod": "", "name": "a"}]', "length >= 1"),
+    ],
+)
+def test_what_a_guard_cannot_work_with_is_named(guard: str, problem: str) -> None:
+    with pytest.raises(config.ConfigError, match=problem):
+        configfile.loads(f'{{"guard": {{"audience": "a", {guard}}}, {TLS}}}'.encode())
+
+
+@pytest.mark.requirement("O-03")
+@pytest.mark.parametrize("token", ["{}", f'{{"file": "/t", "sha256": "{"a" * 64}"}}'])
+def test_the_admin_token_is_in_a_file_or_known_by_its_hash(token: str) -> None:
+    with pytest.raises(config.ConfigError, match="either file or sha256"):
+        configfile.loads(f'{{"admin": {{"token": {token}}}}}'.encode())
+    with pytest.raises(config.ConfigError, match=r"admin\.token\.sha256"):
+        configfile.loads(b'{"admin": {"token": {"sha256": "secret"}}}')
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

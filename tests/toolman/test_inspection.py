@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,15 @@ TOKEN = "correct horse"
 class World:
     """A toolman with an admin port."""
 
-    def __init__(self, starter: Starter, *layers: dict[str, Any], with_token: bool = True) -> None:
+    def __init__(
+        self, starter: Starter, *layers: dict[str, Any], with_token: bool = True, is_hashed: bool = False
+    ) -> None:
         self.port = free_port()
         token = starter.folder / "token"
         token.write_text(TOKEN)
-        admin = {"host": "127.0.0.1", "port": self.port} | ({"token": {"file": str(token)}} if with_token else {})
+        digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+        shown = {"sha256": digest} if is_hashed else {"file": str(token)}
+        admin = {"host": "127.0.0.1", "port": self.port} | ({"token": shown} if with_token else {})
         server = {"name": "git", "upstream": {"kind": "process", "command": SCRIPTED}}
         self.config = {"admin": admin, "servers": [server], "layers": [{"source": "all"}, *layers]}
         self.running: Toolman
@@ -110,6 +115,17 @@ def test_the_report_is_for_who_shows_the_token(starter: Starter) -> None:
     assert (by_name["state"]["reason"], by_name["state"]["source"]) == ("Denied", "x")
     assert by_name["echo"]["hash"].startswith("sha256:")
     assert report["sessions"] == 1
+
+
+@pytest.mark.requirement("O-03")
+def test_the_report_loads_nothing_and_its_token_may_be_known_by_its_hash_alone(starter: Starter) -> None:
+    world = World(starter, is_hashed=True)
+    assert world.get("/report").status_code == 401
+    refused = world.get("/report", "wrong")
+    assert (refused.status_code, refused.headers["www-authenticate"].partition(" ")[0]) == (401, "Bearer")
+    found = world.get("/report", TOKEN)
+    assert found.json()["servers"][0]["running"] is True
+    assert found.headers["connection"] == "close", "what loads the rest keeps connections"
 
 
 def test_without_a_token_in_the_configuration_there_is_no_report(starter: Starter) -> None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from mcp_operator.commands import arguments, build, images
+from mcp_operator.plugin.arguments import add_explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run)
     crds = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")
     crds.set_defaults(do=_crds)
+    explain = commands.add_parser("explain", help="what every layer says of an agent's tools; needs a cluster")
+    add_explain(explain)
+    explain.set_defaults(do=_explain)
     building = commands.add_parser("build", help="build and verify an image; needs Docker and no cluster")
     arguments.add(building)
     building.set_defaults(do=build.run)
@@ -47,6 +51,12 @@ def _run(given: argparse.Namespace) -> int:
     from mcp_operator import operate  # noqa: PLC0415
 
     return operate.run(given.health_port)
+
+
+def _explain(given: argparse.Namespace) -> int:
+    from mcp_operator.plugin import command, explaining  # noqa: PLC0415 - as above
+
+    return command.answer("mcp-operator explain", given, explaining.run)
 
 
 def _crds(_: argparse.Namespace) -> int:

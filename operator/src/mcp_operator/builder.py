@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from typing import TYPE_CHECKING
 
-from mcp_operator import conditions
-from mcp_operator.images import cleanup, git, pipeline, sources
-from mcp_operator.images.contract import BuildCancelled, BuildError, Step
+from mcp_operator import conditions, remote
+from mcp_operator.images import cleanup, existing, git, npm, pipeline, pypi, sources
+from mcp_operator.images.budget import Budget
+from mcp_operator.images.contract import BuildCancelled, BuildError, GitSource, NpmSource, Step
 from mcp_operator.images.engine import Engine
+from mcp_operator.images.existing import ImageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from mcp_operator.images.contract import BuildRequest, BuildResult, GitSource, Progress
+    from mcp_operator.images.contract import BuildResult, Progress, PypiSource, RegistryAuth
+    from mcp_operator.images.http_probe import Found
+    from mcp_operator.jobs import Request
+    from mcp_operator.remote import Target
     from mcp_operator.settings import Settings
 
 BASES_INTERVAL = 600.0
@@ -23,6 +29,8 @@ BASES_RETRY = 10.0
 """Seconds until an engine that could not be asked for them is asked again."""
 FIRST_LOOK = 5.0
 """Seconds that the start waits for base images that need not be pulled: servers that failed stay as they are shown."""
+LOOK_UP_SECONDS = 20.0
+"""For a package registry or an image registry to say what is newest: one round trip, or a few."""
 STOP_TIMEOUT = 5.0
 """Seconds for such a look to notice that it is over."""
 
@@ -55,16 +63,35 @@ class ImageBuilder:
         if self._watcher is not None:
             self._watcher.join(STOP_TIMEOUT)
 
-    def resolve(self, source: GitSource) -> str:
-        """Give the commit that a source means now; see :func:`mcp_operator.images.git.resolve`."""
-        return git.resolve(source, self._settings, self._stop)
+    def resolve(self, source: GitSource | NpmSource | PypiSource) -> str:
+        """Give the commit or version that a source means now; see :mod:`mcp_operator.images`."""
+        if isinstance(source, GitSource):
+            return git.resolve(source, self._settings, self._stop)
+        budget = Budget(LOOK_UP_SECONDS, self._stop)
+        if isinstance(source, NpmSource):
+            return npm.resolve(source, self._settings, budget)
+        return pypi.resolve(source, self._settings, budget)
 
-    def key(self, request: BuildRequest) -> str:
+    def tags(self, source: GitSource) -> Mapping[str, str]:
+        """Give the tags of a repository; see :func:`mcp_operator.images.git.tags`."""
+        return git.tags(source, self._settings, self._stop)
+
+    def digest(self, name: str, auth: RegistryAuth | None) -> str | None:
+        """Give the digest behind an image's name; see :func:`mcp_operator.images.existing.digest`."""
+        return existing.digest(name, auth, self._settings, Budget(LOOK_UP_SECONDS, self._stop))
+
+    def greet(self, target: Target) -> Found:
+        """Shake hands with a remote server; see :func:`mcp_operator.remote.greet`."""
+        return remote.greet(dataclasses.replace(target, networks=self._settings.cluster_networks), self._stop)
+
+    def key(self, request: Request) -> str:
         """Hash what the build of a request, its commit given, depends on.
 
         Raises:
             BuildError: The base images are not known (yet).
         """
+        if isinstance(request, ImageRequest):
+            return existing.key(request)
         bases = self._bases
         if bases is None:
             raise self._trouble or BuildError(
@@ -75,8 +102,10 @@ class ImageBuilder:
             )
         return pipeline.key(request, sources.pinned(request.source), bases)
 
-    def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
-        """Build, verify and push; see :func:`mcp_operator.images.pipeline.build`."""
+    def build(self, request: Request, progress: Progress, cancelled: threading.Event) -> BuildResult:
+        """Build, verify and push, or try out; see :mod:`mcp_operator.images.pipeline` and ``existing``."""
+        if isinstance(request, ImageRequest):
+            return existing.examine(request, self._settings, progress, cancelled)
         return pipeline.build(request, self._settings, progress, cancelled)
 
     def forget(self, uid: str) -> None:

@@ -15,19 +15,35 @@ if TYPE_CHECKING:
 
 # --- types
 READY: Final = "Ready"
-"""The resource as written is in service."""
+"""The resource as written is in service.
+
+MCPServer: the newest revision that its source means is verified and is what agents get. While a new one is built, or
+after it failed, it is false and the last good one stays in service. A source that cannot be looked up for a while
+changes nothing; a remote server that does not answer makes it false. With a new revision that waits for approval it
+stays true.
+"""
 STALLED: Final = "Stalled"
 """Present while nothing will happen until somebody changes something."""
 RECONCILING: Final = "Reconciling"
 """Present while the operator is working on it or waiting for something."""
 SOURCE_READY: Final = "SourceReady"
-"""MCPServer: the source was found and its commit is known."""
+"""MCPServer: the source may be used, was found, and its commit, version, digest or address is known."""
 BUILT: Final = "Built"
-"""MCPServer: the source was recognised and its image built."""
+"""MCPServer from git, npm or PyPI: the source was recognised and its image built."""
 VERIFIED: Final = "Verified"
-"""MCPServer: the image spoke MCP and listed its tools."""
+"""MCPServer: the image or the remote server spoke MCP and listed its tools."""
 PUSHED: Final = "Pushed"
-"""MCPServer: the image is in the registry, where nodes can pull it."""
+"""MCPServer from git, npm or PyPI: the image is in the registry, where nodes can pull it."""
+AWAITING_APPROVAL: Final = "AwaitingApproval"
+"""MCPServer: present while a new revision with other tools waits for approval; the message has the difference."""
+INPUTS_READY: Final = "InputsReady"
+"""MCPServer with Secrets or ConfigMaps in `run`: all of them are there."""
+AGENT_APPLIED: Final = "AgentApplied"
+"""MCPServer, where an agent is written in it: there is an MCPAgent of its name, and it is as written."""
+AVAILABLE: Final = "Available"
+"""MCPServer with Pods of its own: at least one of them takes calls, and all are as they should be."""
+TOOLS_DRIFTED: Final = "ToolsDrifted"
+"""MCPServer: present while a toolman sees other tools than those that were verified; the message has the difference."""
 POLICY_RESOLVED: Final = "PolicyResolved"
 """MCPAgent: every ToolPolicy that may concern it could be read."""
 SERVERS_READY: Final = "ServersReady"
@@ -37,7 +53,12 @@ TOOLS_READY: Final = "ToolsReady"
 POD_READY: Final = "PodReady"
 """MCPAgent: its Pod is as it should be and ready."""
 
+MATCHES_NOTHING: Final = "MatchesNothing"
+"""ToolPolicy: present while globs of it match no tool of any server that it is about: very likely they are misspelt."""
+
 SERVER_CONDITIONS: Final = (SOURCE_READY, BUILT, VERIFIED, PUSHED)
+UNBUILT_CONDITIONS: Final = (SOURCE_READY, VERIFIED)
+"""Of an MCPServer that is not built: an image that is there already, or a remote server."""
 AGENT_CONDITIONS: Final = (POLICY_RESOLVED, SERVERS_READY, TOOLS_READY, POD_READY)
 
 # --- reasons that conditions share
@@ -49,6 +70,28 @@ INVALID_SPEC: Final = "InvalidSpec"
 """The stored object does not fit the CRD of this version; the message names the field."""
 
 # --- reasons of an MCPServer
+LOOKING_UP: Final = "LookingUp"
+"""The source is being asked which commit, version or digest it means now, or the remote server what it offers."""
+SECRET_INVALID: Final = "SecretInvalid"  # noqa: S105 - a reason
+"""A Secret that the spec names does not hold what it is used for; the message names the key."""
+SECRET_UNREADABLE: Final = "SecretUnreadable"  # noqa: S105 - a reason
+"""The operator could not read a Secret or ConfigMap; the message is the API server's."""
+ADDRESS_REFUSED: Final = "AddressRefused"
+"""The remote server is inside of the cluster, on the node, or where a cloud keeps its metadata."""
+REMOTE_UNREACHABLE: Final = "RemoteUnreachable"
+"""The remote server did not answer; it is asked again by itself."""
+REMOTE_REFUSED: Final = "RemoteRefused"
+"""The remote server answered, and not as an MCP server does: credentials, path or transport are wrong."""
+IMAGE_NOT_FOUND: Final = "ImageNotFound"
+"""The registry has no such image, or does not show it without credentials."""
+CHANGES_HELD: Final = "ChangesHeld"
+"""A new revision has other tools than the one in service, and waits for approval."""
+MANIFEST_NAME_TAKEN: Final = "ManifestNameTaken"
+"""A ConfigMap that is not ours has the name that the list of tools needs."""
+TOO_MANY_TOOLS: Final = "TooManyTools"
+"""The server lists more tools than can be kept for agents to be held to."""
+PULLING: Final = "Pulling"
+"""The image is being pulled to be verified."""
 QUEUED: Final = "Queued"
 """Other builds are running; this one will start by itself."""
 FETCHING: Final = "Fetching"
@@ -63,6 +106,32 @@ PUSHING: Final = "Pushing"
 """The image is going to the registry."""
 INTERNAL_ERROR: Final = "InternalError"
 """A bug in the operator; its log has the trace."""
+UNDER_WAY = frozenset({QUEUED, FETCHING, PULLING, BUILDING, VERIFYING, PUSHING})
+"""Reasons while a build has not ended."""
+
+SOURCE_NOT_ALLOWED: Final = "SourceNotAllowed"
+"""A ToolPolicy's `sources.allow` does not list the source for this namespace; the message names the policy. What was
+made from it is taken out of service: agents get none of its tools."""
+
+# --- reasons of a shared MCPServer
+ROLLING_OUT: Final = "RollingOut"
+"""Pods of the server are being made, or replaced one after the other; the message has what they wait for."""
+SCALED_TO_ZERO: Final = "ScaledToZero"
+"""run.shared.replicas is 0: there are no Pods."""
+GUARD_NAME_TAKEN: Final = "GuardNameTaken"
+"""An object that is not ours has a name that the shared server needs; the message says which."""
+GUARD_FORBIDDEN: Final = "GuardForbidden"
+"""The namespace's quota or Pod Security Standard, or the operator's rights, refuse what the server is made of."""
+GUARD_UNBOUND: Final = "GuardUnbound"
+"""The ClusterRoleBinding that lets guards ask whose a token is does not exist: an admin has to install it."""
+ROLLOUT_FAILED: Final = "RolloutFailed"
+"""New Pods of the server do not become ready; the earlier ones stay. The message says why."""
+TOOLS_DIFFER: Final = "ToolsDiffer"
+"""The server that runs lists other tools than its image did when it was verified."""
+
+# --- reasons of a ToolPolicy
+GLOBS_MATCH_NOTHING: Final = "GlobsMatchNothing"
+"""Globs over tools match no tool of any server that the policy is about; the message lists them."""
 
 # --- reasons of an MCPAgent
 UNSAFE_TEMPLATE: Final = "UnsafeTemplate"
@@ -71,12 +140,26 @@ POLICY_INVALID: Final = "PolicyInvalid"
 """A ToolPolicy cannot be read, so nothing new is allowed until it is repaired or deleted."""
 SERVERS_NOT_READY: Final = "ServersNotReady"
 """A server is missing or has no image yet; the message says which and why."""
+SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason
+"""A Secret that a server needs, or a key of it, is not there; the message names it and how to make it."""
+CONFIG_MAP_MISSING: Final = "ConfigMapMissing"
+"""A ConfigMap that a server needs, or a key of it, is not there; the message names it and how to make it."""
+FILES_TOO_LARGE: Final = "FilesTooLarge"
+"""The files written into an MCPServer do not fit into one ConfigMap: put them into ConfigMaps of your own."""
+TOOLS_WAITING: Final = "ToolsWaiting"
+"""A required tool is of a server that is not ready; the message says which and why."""
 TOOLS_UNKNOWN: Final = "ToolsUnknown"
 """A server does not have a required tool."""
 TOOLS_DENIED: Final = "ToolsDenied"
 """A layer denies a required tool; the message names the layer."""
 CONFIG_NAME_TAKEN: Final = "ConfigMapNameTaken"
 """A ConfigMap that is not ours has the name that toolman's configuration needs."""
+CONFIG_TOO_LARGE: Final = "ConfigTooLarge"
+"""toolman's configuration, with the hashes of all tools, does not fit into one ConfigMap."""
+AGENT_NAME_TAKEN: Final = "AgentNameTaken"
+"""MCPServer: an MCPAgent that is not of this server has the name that the agent written in it needs."""
+AGENT_GOING: Final = "AgentGoing"
+"""MCPServer: an earlier MCPAgent of its name is being deleted."""
 POD_NAME_TAKEN: Final = "PodNameTaken"
 """A Pod that is not ours has the agent's name. It is left alone: delete it or rename the agent."""
 POD_REJECTED: Final = "PodRejected"
@@ -89,6 +172,20 @@ POD_TERMINATING: Final = "PodTerminating"
 """An earlier Pod of the agent is ending; the next one is made when it is gone."""
 POD_BACK_OFF: Final = "PodBackOff"
 """The Pod ended again and again; the next one is made after a growing delay."""
+POD_STUCK: Final = "PodStuckTerminating"
+"""A Pod should be gone for some time: its node does not answer. The message says what to do."""
+POD_OUTDATED: Final = "PodOutdated"
+"""The Pod that runs should be another one, and by the updateStrategy, or because its run has begun, it stays."""
+SERVERS_RESTARTING: Final = "ServersRestarting"
+"""Images of servers were changed in place; their containers are being started again."""
+NODE_UNREACHABLE: Final = "NodeUnreachable"
+"""The Pod's containers ran when its node last answered."""
+SUSPENDED: Final = "Suspended"
+"""spec.suspend is set: there is no Pod."""
+COMPLETED: Final = "Completed"
+"""The agent ran to completion and succeeded; it runs again only when its spec changes."""
+RUN_FAILED: Final = "RunFailed"
+"""The agent ran to completion and failed; the message says how. It runs again only when its spec changes."""
 POD_UNSCHEDULABLE: Final = "PodUnschedulable"
 """No node takes the Pod; the message is the scheduler's."""
 POD_STARTING: Final = "PodStarting"
@@ -132,6 +229,18 @@ def summarise(
     if worst is not None:
         wanted.append(_flag(STALLED if isinstance(worst, Stalled) else RECONCILING, worst, generation, now))
     return [_keep_time(condition, previous) for condition in wanted]
+
+
+def noted(
+    previous: Sequence[Condition],
+    kind: str,
+    outcome: Outcome,
+    *,
+    generation: int,
+    now: str,
+) -> Condition:
+    """Give a condition that is only there while it is true, whatever ``Ready`` says, such as a warning."""
+    return _keep_time(_flag(kind, outcome, generation, now), previous)
 
 
 def find(conditions: Sequence[Condition], kind: str) -> Condition | None:

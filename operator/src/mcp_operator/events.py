@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from mcp_operator.cluster import Manifest, Objects
-    from mcp_operator.models.status import AgentTools, BuildStatus, Condition, MCPAgentStatus, MCPServerStatus
+    from mcp_operator.models.status import (
+        AgentTools,
+        BuildStatus,
+        Condition,
+        MCPAgentStatus,
+        MCPServerStatus,
+        RunStatus,
+    )
 
 NOTE_LENGTH = 1000
 """Characters; the API server allows 1024 bytes."""
@@ -29,16 +36,34 @@ BUILD_STARTED: Final = "BuildStarted"
 """MCPServer: fetching and building began."""
 IMAGE_BUILT: Final = "ImageBuilt"
 """MCPServer: a new image is verified, pushed and in service."""
+TOOLS_CHANGED: Final = "ToolsChanged"
+"""MCPServer, remote: what it offers is known for the first time, or is something else than before."""
+CHANGES_HELD: Final = "ChangesHeld"
+"""MCPServer, warning: a new revision with other tools awaits approval; the note has the difference and the command."""
 BUILD_FAILED: Final = "BuildFailed"
 """MCPServer, warning: the note has the step, the cause and what to do."""
 POD_CREATED: Final = "PodCreated"
 """MCPAgent: its Pod was made."""
 POD_REPLACED: Final = "PodReplaced"
 """MCPAgent: its Pod was deleted to be made anew; the note says why."""
+SERVERS_CHANGED: Final = "ServersChanged"
+"""MCPAgent: servers of its Pod were given other images or Secrets, and are started again in place."""
+SUSPENDED: Final = "Suspended"
+"""MCPAgent: its Pod was deleted because spec.suspend is set."""
+RUN_SUCCEEDED: Final = "RunSucceeded"
+"""MCPAgent: it ran to completion; the note says how it ended."""
 POLICY_CHANGED: Final = "PolicyChanged"
 """MCPAgent: other tools are visible than before; the note says how many came and went."""
+POLICY_REMOVED: Final = "PolicyRemoved"
+"""MCPAgent, warning: a ToolPolicy no longer caps it, and it sees more tools for that; the note says which."""
 BECAME_READY: Final = "Ready"
 """Any kind: it was not in service before, or not as written."""
+
+ASKS_IN_VAIN: Final = "AsksInVain"
+"""MCPAgent, warning: it asks for what no layer gives, or for more than its budget; the note says what."""
+
+NAMED_TOOLS = 10
+"""Tools that a note names; a status lists more."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,21 +123,57 @@ class Recorder:
 
 def of_server(before: MCPServerStatus, after: MCPServerStatus) -> list[Event]:
     """Give the Events for a change of an MCPServer's status."""
-    found = [_build_started(before.build, after.build), _image_built(before, after)]
+    found = [_build_started(before.build, after.build), _put_into_service(before, after), _held(before, after)]
     failed = _build_failed(before.build, after.build)
     quiet = after.build is not None and after.build.failed_step is not None
-    told = [event for event in (*found, failed) if event is not None]
+    trouble = None if quiet else _trouble(before.conditions, after.conditions)
+    told = [event for event in (*found, failed, trouble) if event is not None]
     return [*told, *_verdict(before.conditions, after.conditions, quiet=quiet)]
+
+
+def of_policy(before: Sequence[Condition], after: Sequence[Condition]) -> list[Event]:
+    """Give the Events for a change of a ToolPolicy's conditions."""
+    noted, earlier = (conditions.find(each, conditions.MATCHES_NOTHING) for each in (after, before))
+    new = noted is not None and (earlier is None or earlier.message != noted.message)
+    told = [Event(noted.reason, noted.message, "Warning")] if noted is not None and new else []
+    return [*told, *_verdict(before, after)]
 
 
 def of_agent(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
     """Give the Events for a change of an MCPAgent's status."""
-    events = []
+    events = [*_widened(before, after), *_warned(before, after), *_over(before.run, after.run)]
     if before.pod_name and before.tools is not None and after.tools is not None and before.tools != after.tools:
         change = _change(before.tools, after.tools)
         note = f"{after.tools.visible} of {after.tools.total} tools are visible now: {change}"
         events.append(Event(POLICY_CHANGED, note))
     return [*events, *_verdict(before.conditions, after.conditions)]
+
+
+def _over(before: RunStatus | None, after: RunStatus | None) -> list[Event]:
+    """Tell of a run that succeeded; one that failed stalls, and that is told of anyway."""
+    if after is None or after.result != "Succeeded" or (before is not None and before.result is not None):
+        return []
+    return [Event(RUN_SUCCEEDED, f"{after.container} ended with {after.exit_code}", action="Run")]
+
+
+def _widened(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
+    """Tell of policies that are gone, or enforced no more, where tools came for it: nobody may miss that."""
+    enforced = {each.name for each in after.policies or () if each.enforcement == "Enforce"}
+    gone = [each.name for each in before.policies or () if each.enforcement == "Enforce" and each.name not in enforced]
+    if not gone or before.tools is None or after.tools is None:
+        return []
+    came = [name for name in after.tools.names if name not in set(before.tools.names)]
+    count = max(after.tools.visible - before.tools.visible, len(came))
+    if count <= 0:
+        return []
+    named = f": {', '.join(came[:NAMED_TOOLS])}" + (" ..." if count > NAMED_TOOLS else "") if came else ""
+    policies = ", ".join(f"ToolPolicy/{name}" for name in gone)
+    return [Event(POLICY_REMOVED, f"{policies} no longer caps this agent; {count} tools came{named}", "Warning")]
+
+
+def _warned(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
+    told = set(before.warnings or ())
+    return [Event(ASKS_IN_VAIN, text, "Warning") for text in after.warnings or () if text not in told]
 
 
 def _change(before: AgentTools, after: AgentTools) -> str:
@@ -134,16 +195,46 @@ def _build_started(before: BuildStatus | None, after: BuildStatus | None) -> Eve
     if before is not None and _runs(before) and before.key == after.key:
         return None
     again = f", attempt {after.attempts}" if after.attempts > 1 else ""
-    return Event(BUILD_STARTED, f"Building commit {after.commit[:12]}{again}", action="Build")
+    return Event(BUILD_STARTED, f"Build {after.number} of {_short(after.revision)}{again}", action="Build")
 
 
-def _image_built(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:
-    image, build = after.image, after.build
-    if image is None or build is None or (before.image is not None and before.image.build_key == image.build_key):
+def _put_into_service(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:
+    source = after.source
+    if source is None or not after.tools_hash or _in_service(before) == _in_service(after):
         return None
-    commit = after.source.commit[:12] if after.source is not None else ""
-    note = f"Built {commit} in {build.seconds or 0} s: {after.tool_count} tools, {image.reference}"
-    return Event(IMAGE_BUILT, note, action="Build")
+    what = f"{_short(source.revision)} is in service: {after.tool_count} tools"
+    if after.image is None:
+        return Event(TOOLS_CHANGED, what)
+    took = f", built in {after.build.seconds} s" if after.build is not None and after.build.seconds else ""
+    return Event(IMAGE_BUILT, f"{what}, {after.image.reference}{took}", action="Build")
+
+
+def _held(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:
+    waits = conditions.find(after.conditions, conditions.AWAITING_APPROVAL)
+    if waits is None or after.held is None:
+        return None
+    if before.held is not None and before.held.tools_hash == after.held.tools_hash:
+        return None
+    return Event(CHANGES_HELD, waits.message, "Warning")
+
+
+def _trouble(before: Sequence[Condition], after: Sequence[Condition]) -> Event | None:
+    """Tell what is waited for and is nobody's work: a host that is down, a Secret that is missing."""
+    ready, earlier = conditions.find(after, conditions.READY), conditions.find(before, conditions.READY)
+    if ready is None or ready.status == "True" or conditions.is_true(after, conditions.STALLED):
+        return None
+    is_new = earlier is None or earlier.reason != ready.reason
+    if not is_new or ready.reason in conditions.UNDER_WAY | {conditions.LOOKING_UP, conditions.NOT_REACHED}:
+        return None
+    return Event(ready.reason, ready.message, "Warning")
+
+
+def _in_service(status: MCPServerStatus) -> tuple[str | None, str | None]:
+    return status.image.build_key if status.image is not None else None, status.tools_hash
+
+
+def _short(revision: str) -> str:
+    return revision.removeprefix("sha256:")[:12]
 
 
 def _build_failed(before: BuildStatus | None, after: BuildStatus | None) -> Event | None:

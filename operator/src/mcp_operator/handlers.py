@@ -1,7 +1,7 @@
 """What kopf watches for us. A handler only puts a key on the queue: all that is done is done by reconciling.
 
 Only plain event handlers: kopf then adds no finalizers and no annotations to anybody's objects, and a build that takes
-minutes never stands between a person and a deletion.
+minutes never stands between a person and a deletion. What the operator made is watched by :mod:`mcp_operator.watches`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import kopf
 
 from mcp_operator import names
-from mcp_operator.cluster import AGENT, POLICY, SERVER, controller
+from mcp_operator.cluster import AGENT, POLICY, SERVER
 from mcp_operator.reconcile import namespace
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from mcp_operator.cluster import Kind
+    from mcp_operator.metrics import Metrics
 
     Handler = Callable[..., Coroutine[Any, Any, None]]
 
@@ -26,16 +27,21 @@ REQUEST_TIMEOUT = 60.0
 """Seconds for a list; watches have limits of their own."""
 
 
-def registry(put: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Give the handlers, which put keys with ``put``; it must return at once."""
+def registry(put: Callable[[Key], None], metrics: Metrics, namespaces: Collection[str] = ()) -> kopf.OperatorRegistry:
+    """Give the handlers.
+
+    Args:
+        put: Takes the key of what changed; must return at once.
+        metrics: Counts conditions.
+        namespaces: Those that are served; empty for all.
+    """
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)(kopf.login_via_client)
     kopf.on.startup(registry=handlers)(_configure)
     for kind in (SERVER, AGENT, POLICY):
-        kopf.on.event(names.GROUP, names.VERSION, kind.plural, registry=handlers, id=kind.plural)(_ours(kind, put))
-    labels = {names.LABEL_AGENT: kopf.PRESENT}
-    kopf.on.event("", "v1", "pods", labels=labels, registry=handlers, id="pods")(_pods(put))
-    kopf.on.event("", "v1", "namespaces", registry=handlers, id="namespaces")(_namespaces(put))
+        handler = _ours(kind, put, metrics)
+        kopf.on.event(names.GROUP, names.VERSION, kind.plural, registry=handlers, id=kind.plural)(handler)
+    kopf.on.event("", "v1", "namespaces", registry=handlers, id="namespaces")(_namespaces(put, namespaces))
     return handlers
 
 
@@ -44,24 +50,19 @@ async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     settings.networking.request_timeout = REQUEST_TIMEOUT
 
 
-def _ours(kind: Kind, put: Callable[[Key], None]) -> Handler:
-    async def changed(namespace: str | None, name: str | None, **_: object) -> None:
-        put(Key(kind.kind, namespace or "", name or ""))
+def _ours(kind: Kind, put: Callable[[Key], None], metrics: Metrics) -> Handler:
+    async def changed(body: kopf.Body, namespace: str | None, name: str | None, **event: object) -> None:
+        key = Key(kind.kind, namespace or "", name or "")
+        conditions = (body.get("status") or {}).get("conditions") or []
+        metrics.holds(key.kind, key.namespace, key.name, () if event["type"] == "DELETED" else conditions)
+        put(key)
 
     return changed
 
 
-def _pods(put: Callable[[Key], None]) -> Handler:
-    async def changed(body: kopf.Body, namespace: str | None, **_: object) -> None:
-        owner = controller(dict(body))
-        if owner.get("kind") == AGENT.kind:
-            put(Key(AGENT.kind, namespace or "", str(owner.get("name", ""))))
-
-    return changed
-
-
-def _namespaces(put: Callable[[Key], None]) -> Handler:
+def _namespaces(put: Callable[[Key], None], served: Collection[str]) -> Handler:
     async def changed(name: str | None, **_: object) -> None:
-        put(Key(namespace.KIND, "", name or ""))
+        if not served or name in served:
+            put(Key(namespace.KIND, "", name or ""))
 
     return changed

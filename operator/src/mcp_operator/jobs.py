@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from mcp_operator import conditions
 from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, BuildResult, Progress, Step
+from mcp_operator.images.existing import ImageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mcp_operator.metrics import Metrics
     from mcp_operator.workqueue import Key
+
+Request = BuildRequest | ImageRequest
+"""What a job is asked for: to build an image, or to try out one that is there."""
 
 PROGRESS_INTERVAL = 1.0
 """Seconds at least between two looks at a build's progress: each is a write to the API server."""
@@ -29,8 +35,8 @@ logger = logging.getLogger(__name__)
 class Builder(Protocol):
     """What runs a build."""
 
-    def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
-        """Build, verify and push.
+    def build(self, request: Request, progress: Progress, cancelled: threading.Event) -> BuildResult:
+        """Build, verify and push; or pull and verify.
 
         Raises:
             BuildError: It failed.
@@ -63,7 +69,7 @@ class View:
 class _Job:
     owner: Key
     key: str
-    request: BuildRequest
+    request: Request
     cancelled: threading.Event = field(default_factory=threading.Event)
     step: Step = Step.FETCH
     detail: str = ""
@@ -78,12 +84,16 @@ class Builds:
         builder: Runs one build.
         limit: Builds at the same time.
         wake: Called with a server's key and a delay in seconds when there is something new to see.
+        metrics: Gets how long each build took, and how it ended.
     """
 
-    def __init__(self, builder: Builder, limit: int, wake: Callable[[Key, float], None]) -> None:
+    def __init__(
+        self, builder: Builder, limit: int, wake: Callable[[Key, float], None], metrics: Metrics | None = None
+    ) -> None:
         self._builder = builder
         self._limit = limit
         self._wake = wake
+        self._metrics = metrics
         self._changed = threading.Condition()
         self._queued: dict[str, _Job] = {}
         self._running: dict[str, _Job] = {}
@@ -97,7 +107,7 @@ class Builds:
             news = self._schedule()
         self._tell(news)
 
-    def ensure(self, owner: Key, key: str, request: BuildRequest) -> None:
+    def ensure(self, owner: Key, key: str, request: Request) -> None:
         """See to it that the build of this key runs for this server, and no other one."""
         uid = request.uid
         with self._changed:
@@ -136,6 +146,11 @@ class Builds:
         with self._changed:
             self._drop(uid)
             return uid not in self._running
+
+    def counts(self) -> dict[State, int]:
+        """Say how many jobs are queued and how many run."""
+        with self._changed:
+            return {State.QUEUED: len(self._queued), State.RUNNING: len(self._running)}
 
     def close(self, timeout: float) -> bool:
         """Cancel all jobs and wait, at most ``timeout`` seconds; True when all have ended."""
@@ -176,6 +191,7 @@ class Builds:
         return [*started, *((job.owner, PROGRESS_INTERVAL) for job in self._queued.values())]
 
     def _run(self, job: _Job) -> None:
+        started = time.monotonic()
         try:
             job.result = self._builder.build(job.request, _Progress(job, self._wake), job.cancelled)
         except BuildCancelled:
@@ -194,6 +210,7 @@ class Builds:
                 hint="this is a bug in the operator: see its log",
                 transient=True,
             )
+        self._measure(job, time.monotonic() - started)
         uid = job.request.uid
         with self._changed:
             del self._running[uid]
@@ -202,6 +219,12 @@ class Builds:
             news = self._schedule()
             self._changed.notify_all()
         self._tell([(job.owner, 0.0), *news])
+
+    def _measure(self, job: _Job, seconds: float) -> None:
+        if self._metrics is None:
+            return
+        ended = "failed" if job.error is not None else "succeeded"
+        self._metrics.build_seconds.observe(seconds, "cancelled" if job.cancelled.is_set() else ended)
 
     def _tell(self, news: Iterable[tuple[Key, float]]) -> None:
         for owner, delay in news:

@@ -1,38 +1,45 @@
 """The Kubernetes API over the ``kubernetes`` package: the only module that knows it.
 
 Requests are made from worker threads, so a slow API server never stops the watching. Objects stay plain JSON: typed
-models of the package would drop fields that are newer than it.
+models of the package would drop fields that are newer than it. Nothing is retried here: the queue knows what can wait.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 import urllib3
 from kubernetes import client, config
 
-from mcp_operator import cluster, names
+from mcp_operator import cluster
+from mcp_operator.kube_leases import LeaseCalls
+from mcp_operator.kube_objects import ObjectCalls
+from mcp_operator.kube_owned import OwnedCalls
+from mcp_operator.kube_references import ReferenceCalls
+from mcp_operator.kube_reviews import ReviewCalls
+from mcp_operator.kube_secrets import SecretCalls
+from mcp_operator.kube_workloads import WorkloadCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
-    from mcp_operator.cluster import Kind, Manifest
+    from mcp_operator.access import Access
+    from mcp_operator.cluster import Manifest
 
-CONNECT_TIMEOUT = 5.0
+CONNECT_TIMEOUT: Final = 5.0
 """Seconds: the API server is near, or it is down."""
-READ_TIMEOUT = 30.0
+READ_TIMEOUT: Final = 30.0
 """Seconds for one answer; longer than an admission webhook may take."""
-CONNECTIONS = 32
+WATCH_SILENCE: Final = 330.0
+"""Seconds without a line of a watch, which the API server is asked to end before that."""
+CONNECTIONS: Final = 32
 """Kept open; at least as many as there are worker threads."""
-PAGE = 500
-"""Objects in one answer to a list."""
-
-MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _ERRORS: dict[int, type[cluster.ClusterError]] = {
     400: cluster.InvalidError,
@@ -40,162 +47,157 @@ _ERRORS: dict[int, type[cluster.ClusterError]] = {
     403: cluster.ForbiddenError,
     404: cluster.NotFoundError,
     409: cluster.ConflictError,
-    410: cluster.NotFoundError,
+    410: cluster.ExpiredError,
     413: cluster.InvalidError,
     422: cluster.InvalidError,
     429: cluster.UnreachableError,
 }
 
 
-class Kubernetes:
-    """Our narrow view of one cluster. Thread-safe."""
+class Observer(Protocol):
+    """Hears of every request."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def requested(self, right: Access, code: int, seconds: float) -> None:
+        """Take note of one; ``code`` is 0 when there was no answer."""
+
+
+class Unobserved:
+    """Nobody listens."""
+
+    def requested(self, right: Access, code: int, seconds: float) -> None:
+        """Do nothing."""
+
+
+class Requests:
+    """Requests to one API server, with the rights of :mod:`mcp_operator.access`. Thread-safe.
+
+    Args:
+        api: The connection.
+        observer: Hears of every request.
+    """
+
+    def __init__(self, api: client.ApiClient, observer: Observer) -> None:
         self._api = api
+        self._observer = observer
 
-    # --- our kinds
-
-    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        """See :class:`mcp_operator.cluster.Objects`."""
-        with _absent_is_none():
-            return self._request("GET", _ours(kind, namespace, name))
-        return None
-
-    def list(self, kind: Kind, namespace: str = "") -> Sequence[Manifest]:
-        """See :class:`mcp_operator.cluster.Objects`."""
-        items: list[Manifest] = []
-        query = {"limit": str(PAGE)}
-        while True:
-            page = self._request("GET", _ours(kind, namespace), query=query)
-            items += page["items"]
-            proceed = page["metadata"].get("continue")
-            if not proceed:
-                return items
-            query["continue"] = proceed
-
-    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> None:
-        """See :class:`mcp_operator.cluster.Objects`."""
-        metadata = raw["metadata"]
-        path = _ours(kind, metadata.get("namespace", ""), metadata["name"]) + "/status"
-        body = {"metadata": {"uid": metadata["uid"]}, "status": patch}
-        self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
-
-    # --- core kinds
-
-    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
-        """See :class:`mcp_operator.cluster.Objects`."""
-        raw = self._request("GET", f"/api/v1/namespaces/{quote(namespace)}")
-        return raw["metadata"].get("labels") or {}
-
-    def emit(self, event: Manifest) -> None:
-        """See :class:`mcp_operator.cluster.Objects`."""
-        namespace = event["metadata"]["namespace"]
-        self._request("POST", f"/apis/events.k8s.io/v1/namespaces/{quote(namespace)}/events", body=event)
-
-    def config_map(self, namespace: str, name: str) -> Manifest | None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        with _absent_is_none():
-            return self._request("GET", _core(namespace, "configmaps", name))
-        return None
-
-    def apply_config_map(self, manifest: Manifest) -> None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        metadata = manifest["metadata"]
-        self._request(
-            "PATCH",
-            _core(metadata["namespace"], "configmaps", metadata["name"]),
-            query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
-            body=manifest,
-            content_type=APPLY_PATCH,
-        )
-
-    def pod(self, namespace: str, name: str) -> Manifest | None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        with _absent_is_none():
-            return self._request("GET", _core(namespace, "pods", name))
-        return None
-
-    def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        # Strict: a misspelt field of a template would be dropped in silence otherwise.
-        query = {"fieldManager": names.FIELD_MANAGER, "fieldValidation": "Strict"}
-        if dry_run:
-            query["dryRun"] = "All"
-        self._request("POST", _core(manifest["metadata"]["namespace"], "pods"), query=query, body=manifest)
-
-    def delete_pod(self, namespace: str, name: str, uid: str) -> None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        with contextlib.suppress(cluster.NotFoundError, cluster.ConflictError):
-            self._request("DELETE", _core(namespace, "pods", name), body=body)
-
-    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
-        """See :class:`mcp_operator.cluster.Workloads`."""
-        self._request(
-            "PATCH",
-            _core(namespace, "pods", name),
-            query={"fieldManager": names.FIELD_MANAGER},
-            body={"metadata": {"uid": uid, "annotations": dict(annotations)}},
-            content_type=MERGE_PATCH,
-        )
-
-    def identity(self) -> str:
-        """Give what tells this cluster from every other one: the UID of a namespace that each has.
-
-        Raises:
-            cluster.ClusterError: It cannot be read.
-        """
-        return str(self._request("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"])
-
-    # --- leases
-
-    def lease(self, namespace: str, name: str) -> Manifest | None:
-        """See :class:`mcp_operator.lease.Leases`."""
-        with _absent_is_none():
-            return self._request("GET", _leases(namespace, name))
-        return None
-
-    def create_lease(self, manifest: Manifest) -> Manifest:
-        """See :class:`mcp_operator.lease.Leases`."""
-        return self._request("POST", _leases(manifest["metadata"]["namespace"]), body=manifest)
-
-    def replace_lease(self, manifest: Manifest) -> Manifest:
-        """See :class:`mcp_operator.lease.Leases`."""
-        metadata = manifest["metadata"]
-        return self._request("PUT", _leases(metadata["namespace"], metadata["name"]), body=manifest)
-
-    # ---
-
-    def _request(
+    def __call__(
         self,
-        method: str,
-        path: str,
+        right: Access,
+        namespace: str = "",
+        name: str = "",
         *,
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
-        content_type: str = "application/json",
     ) -> Manifest:
+        """See :class:`mcp_operator.kube_calls.Request`."""
+        answer: Manifest = json.loads(_checked(self._send(right, path(right, namespace, name), query, body)))
+        return answer
+
+    def stream(self, right: Access, namespace: str, query: Mapping[str, str]) -> Iterator[Manifest]:
+        """Give what a watch tells, until the API server ends it.
+
+        Raises:
+            cluster.ClusterError: It ended otherwise; :class:`cluster.ExpiredError` when it cannot go on from there.
+        """
+        for line in self.lines(right, namespace, query=query):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise cluster.UnreachableError(f"a watch of {right.resource.full} broke off: {error}") from error
+
+    def lines(
+        self,
+        right: Access,
+        namespace: str,
+        name: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> Iterator[bytes]:
+        """Give an answer line by line while it comes, as of a watch or a log.
+
+        Raises:
+            cluster.ClusterError: There is none, or it broke off.
+        """
+        response = self._send(right, path(right, namespace, name), query, streaming=True)
+        try:
+            if response.status not in range(200, 300):
+                _checked(response)
+            yield from response.response
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise cluster.UnreachableError(f"{right.verb} of {right.resource.full} broke off: {error}") from error
+        finally:
+            response.response.close()
+
+    def _send(
+        self,
+        right: Access,
+        where: str,
+        query: Mapping[str, str] | None,
+        body: Manifest | None = None,
+        *,
+        streaming: bool = False,
+    ) -> Any:  # noqa: ANN401 - the package has no types
         request = self._api.param_serialize(
-            method,
-            path,
+            right.method,
+            where,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": right.accept, "Content-Type": right.content},
             body=body,
             auth_settings=["BearerToken"],
         )
+        started, code = time.monotonic(), 0
+        timeout = (CONNECT_TIMEOUT, WATCH_SILENCE if streaming else READ_TIMEOUT)
         try:
-            response: Any = self._api.call_api(*request, _request_timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
-            response.read()
+            response: Any = self._api.call_api(*request, _request_timeout=timeout)
+            if not streaming:
+                response.read()
+            code = response.status
         except (urllib3.exceptions.HTTPError, client.ApiException, OSError) as error:
             raise cluster.UnreachableError(f"the Kubernetes API does not answer: {error}") from error
-        if response.status not in range(200, 300):
-            raise _ERRORS.get(response.status, cluster.UnreachableError)(_message(response.data, response.status))
-        answer: Manifest = json.loads(response.data)
-        return answer
+        finally:
+            self._observer.requested(right, code, time.monotonic() - started)
+        return response
 
 
-def connect() -> Kubernetes:
+class Kubernetes(ObjectCalls, WorkloadCalls, OwnedCalls, ReferenceCalls, SecretCalls, LeaseCalls, ReviewCalls):
+    """Our narrow view of one cluster. Thread-safe.
+
+    Args:
+        api: The connection.
+        namespaces: Those that are served; empty for all.
+        observer: Hears of every request.
+    """
+
+    def __init__(
+        self, api: client.ApiClient, namespaces: Collection[str] = (), observer: Observer | None = None
+    ) -> None:
+        self.requests = Requests(api, observer or Unobserved())
+        super().__init__(self.requests, namespaces)
+
+
+class _Account:
+    """The token of a Pod's service account, which the kubelet replaces every hour or so."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stamp = (0, 0)
+
+    def refresh(self, configuration: client.Configuration) -> None:
+        """Read the token when its file is another one: looking costs less than the request that it is for."""
+        found = self._file.stat()
+        stamp = (found.st_mtime_ns, found.st_ino)
+        if stamp != self._stamp:
+            configuration.api_key["BearerToken"] = f"Bearer {self._file.read_text().strip()}"
+            self._stamp = stamp
+
+
+def connect(namespaces: Collection[str] = (), observer: Observer | None = None, account: Path = ACCOUNT) -> Kubernetes:
     """Connect by the Pod's service account or, outside a cluster, by the kubeconfig that ``KUBECONFIG`` names.
+
+    Args:
+        namespaces: Those that are served; empty for all.
+        observer: Hears of every request.
+        account: Where a Pod has its service account.
 
     Raises:
         cluster.ClusterError: There is neither.
@@ -204,49 +206,91 @@ def connect() -> Kubernetes:
     loaders: Any = config  # they have no types
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
-            loaders.load_incluster_config(client_configuration=configuration)
+            _in_cluster(configuration, account)
         elif os.environ.get("KUBECONFIG"):
-            loaders.load_kube_config(client_configuration=configuration)
+            loaders.load_kube_config(os.environ["KUBECONFIG"], client_configuration=configuration)
         else:  # never somebody's ~/.kube/config unasked
             raise cluster.ClusterError("not in a cluster, and KUBECONFIG is not set")
     except (config.ConfigException, OSError) as error:
         raise cluster.ClusterError(f"no Kubernetes cluster is configured: {error}") from error
     configuration.connection_pool_maxsize = CONNECTIONS
-    return Kubernetes(client.ApiClient(configuration))
+    configuration.retries = False  # or the package would sleep, in a worker, for as long as Retry-After says
+    return Kubernetes(client.ApiClient(configuration), namespaces, observer)
 
 
-@contextlib.contextmanager
-def _absent_is_none() -> Iterator[None]:
-    """Leave the block without a value when the object is not there."""
-    with contextlib.suppress(cluster.NotFoundError):
-        yield
+def connect_as_person(kubeconfig: str = "", context: str = "") -> tuple[Kubernetes, str]:
+    """Connect with the kubeconfig, the context and so the rights with which a person uses kubectl.
 
+    Args:
+        kubeconfig: Path of the file; without, what kubectl would take.
+        context: Name of a context in it; without, its current one.
 
-def _message(data: bytes | None, status: int) -> str:
+    Returns:
+        The cluster, and the context's namespace.
+
+    Raises:
+        cluster.ClusterError: There is none.
+    """
+    configuration = client.Configuration()
+    loaders: Any = config  # they have no types
+    place = {"config_file": kubeconfig or None}
     try:
-        parsed: Any = json.loads(data or b"")
+        contexts, current = loaders.list_kube_config_contexts(**place)
+        chosen = next((each for each in contexts if each["name"] == context), None) if context else current
+        if chosen is None:
+            known = ", ".join(str(each["name"]) for each in contexts)
+            raise cluster.ClusterError(f"the kubeconfig has no context {context!r}; it has {known}")
+        loaders.load_kube_config(**place, context=chosen["name"], client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        text = f"no Kubernetes cluster is configured: {error}; set KUBECONFIG or give --kubeconfig"
+        raise cluster.ClusterError(text) from error
+    configuration.retries = False
+    namespace = (chosen.get("context") or {}).get("namespace") or "default"
+    return Kubernetes(client.ApiClient(configuration)), str(namespace)
+
+
+def _in_cluster(configuration: Any, account: Path) -> None:  # noqa: ANN401 - the package has no types
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    configuration.host = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    configuration.ssl_ca_cert = str(account / "ca.crt")
+    token = _Account(account / "token")
+    token.refresh(configuration)
+    configuration.refresh_api_key_hook = token.refresh
+
+
+def path(right: Access, namespace: str = "", name: str = "") -> str:
+    """Give the path of an object, or of all of a namespace or of the cluster when there is no name."""
+    resource = right.resource
+    parts = [resource.root]
+    if namespace:
+        parts.append(f"namespaces/{quote(namespace)}")
+    parts.append(resource.plural)
+    if name:
+        parts.append(quote(name))
+    if resource.sub:
+        parts.append(resource.sub)
+    return "/".join(parts)
+
+
+def _checked(response: Any) -> bytes:  # noqa: ANN401 - the package has no types
+    """Give the answer's body.
+
+    Raises:
+        cluster.ClusterError: It is not what was asked for.
+    """
+    data: bytes = response.read() or b""
+    if response.status in range(200, 300):
+        return data
+    error = _ERRORS.get(response.status, cluster.UnreachableError)(_message(data, response.status))
+    if isinstance(error, cluster.UnreachableError):
+        wait = str(response.headers.get("Retry-After") or "")
+        error.retry_after = float(wait) if wait.isdecimal() else None
+    raise error
+
+
+def _message(data: bytes, status: int) -> str:
+    try:
+        parsed: Any = json.loads(data)
         return str(parsed["message"])
     except (ValueError, TypeError, KeyError):
         return f"the Kubernetes API answered with status {status}"
-
-
-def _ours(kind: Kind, namespace: str, name: str = "") -> str:
-    return _path(f"/apis/{names.API_VERSION}", namespace, kind.plural, name)
-
-
-def _core(namespace: str, plural: str, name: str = "") -> str:
-    return _path("/api/v1", namespace, plural, name)
-
-
-def _leases(namespace: str, name: str = "") -> str:
-    return _path("/apis/coordination.k8s.io/v1", namespace, "leases", name)
-
-
-def _path(api: str, namespace: str, plural: str, name: str) -> str:
-    parts = [api]
-    if namespace:
-        parts.append(f"namespaces/{quote(namespace)}")
-    parts.append(plural)
-    if name:
-        parts.append(quote(name))
-    return "/".join(parts)

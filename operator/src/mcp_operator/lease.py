@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from mcp_operator.cluster import Manifest
 
-DURATION = 15.0
+DURATION = 11.0
 """Seconds without a renewal after which another operator may take over."""
-RENEW_DEADLINE = 10.0
+RENEW_DEADLINE = 8.5
 """Seconds without a successful renewal after which the holder stops; the difference is for stopping."""
-RETRY = 2.0
+RETRY = 1.5
 """Seconds between looks."""
 WATCH = 0.5
 """Seconds between checks of the deadline."""

@@ -9,19 +9,34 @@ import signal
 import socket
 import sys
 import threading
+import time
 import uuid
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import kopf
 
-from mcp_operator import cluster, handlers, kube, settings, standby
+from mcp_operator import cluster, handlers, kube, logs, probes, settings
 from mcp_operator.builder import ImageBuilder
 from mcp_operator.lease import Lease
-from mcp_operator.runtime import Runtime
+from mcp_operator.metrics import Metrics
+from mcp_operator.probes import Probes
+from mcp_operator.readapi import serving
+from mcp_operator.runtime import FullBuilder, Runtime
+from mcp_operator.watches import Watches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_operator.kube import Kubernetes
+    from mcp_operator.settings import Settings
 
 HEALTH_HOST: Final = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the Pod
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+BEAT: Final = 1.0
+"""Seconds between two signs of life of the loop in which kopf watches."""
+SILENT: Final = 60.0
+"""Seconds without one after which it is taken to hang for good."""
 EXIT_USAGE: Final = 2
 EXIT_FAILED: Final = 1
 EXIT_LEASE_LOST: Final = 3
@@ -29,40 +44,55 @@ EXIT_LEASE_LOST: Final = 3
 logger = logging.getLogger("mcp_operator")
 
 
-def run(health_port: int) -> int:
+def run(health_port: int, make_builder: Callable[[Settings], FullBuilder] = ImageBuilder) -> int:
     """Serve a cluster; give the exit code.
 
     Args:
-        health_port: Where the kubelet asks whether we live.
+        health_port: Where the kubelet asks whether we live, and Prometheus for metrics.
+        make_builder: Gives what builds images.
     """
+    metrics = Metrics()
     try:
         chosen = settings.from_environment()
-        _configure_logging(chosen.log_level)
-    except (settings.SettingsError, ValueError) as error:
+        logs.configure(chosen.log_level, chosen.log_format)
+        api = kube.connect(chosen.watch_namespaces, metrics)
+    except (settings.SettingsError, ValueError, cluster.ClusterError) as error:
         sys.stderr.write(f"mcp-operator: {error}\n")
         return EXIT_USAGE
-    try:
-        api = kube.connect()
-    except cluster.ClusterError as error:
-        sys.stderr.write(f"mcp-operator: {error}\n")
-        return EXIT_USAGE
-    lease = Lease(api, chosen.namespace, f"{socket.gethostname()}_{uuid.uuid4()}")
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
+    asked = Probes(metrics)
     try:
-        with standby.answering(HEALTH_HOST, health_port):
-            if not lease.acquire(stop):
-                return 0
+        with probes.answering(HEALTH_HOST, health_port, asked), serving.answering(chosen, api):
+            return _lead(chosen, api, metrics, asked, make_builder, stop)
     except OSError as error:
-        sys.stderr.write(f"mcp-operator: cannot listen for liveness probes: {error}\n")
+        sys.stderr.write(f"mcp-operator: cannot listen for probes or readers: {error}\n")
         return EXIT_FAILED
+
+
+def _lead(
+    chosen: Settings,
+    api: Kubernetes,
+    metrics: Metrics,
+    asked: Probes,
+    make_builder: Callable[[Settings], FullBuilder],
+    stop: threading.Event,
+) -> int:
+    """Wait for the Lease, and work while it is ours."""
+    lease = Lease(api, chosen.namespace, f"{socket.gethostname()}_{uuid.uuid4()}")
+    metrics.leader.set(0)
+    if not lease.acquire(stop):
+        return 0
     # At once, without finishing anything: another operator may be at work already.
     lease.keep(lost=lambda: os._exit(EXIT_LEASE_LOST))
+    metrics.leader.set(1)
     logger.info("the lease is ours")
     try:
         chosen = replace(chosen, installation=chosen.installation or api.identity())
-        return _work(Runtime(chosen, api, ImageBuilder(chosen)), health_port, stop)
+        runtime = Runtime(chosen, api, make_builder(chosen), metrics)
+        watches = Watches(api.requests, runtime.queue.add, chosen.watch_namespaces, metrics)
+        return _work(_Parts(runtime, watches, chosen), asked, stop)
     except cluster.ClusterError as error:
         logger.error("the cluster cannot be told from others: %s", error)  # noqa: TRY400 - no bug, no trace
         return EXIT_FAILED
@@ -70,20 +100,45 @@ def run(health_port: int) -> int:
         lease.release()
 
 
-def _work(runtime: Runtime, health_port: int, stop: threading.Event) -> int:
-    runtime.start()
+class _Parts:
+    """What works while the Lease is ours."""
+
+    def __init__(self, runtime: Runtime, watches: Watches, chosen: Settings) -> None:
+        self.runtime = runtime
+        self.watches = watches
+        self.namespaces = chosen.watch_namespaces
+        self._beat = time.monotonic()
+
+    def hangs(self) -> str:
+        """Say whether the loop in which kopf watches hangs."""
+        return "the loop that watches hangs" if time.monotonic() - self._beat > SILENT else ""
+
+    async def beat(self) -> None:
+        """Give signs of life until cancelled."""
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(BEAT)
+
+
+def _work(parts: _Parts, asked: Probes, stop: threading.Event) -> int:
+    for check in (parts.runtime.stuck, parts.watches.dead, parts.hangs):
+        asked.alive_while(check)
+    asked.ready_while(parts.watches.behind)
+    parts.runtime.start()
+    parts.watches.start()
     try:
-        asyncio.run(_watch(runtime, health_port, stop))
+        asyncio.run(_watch(parts, stop))
     except Exception:  # whatever ends kopf ends us: the Pod's restart is the way back
         logger.exception("watching ended")
         return EXIT_FAILED
     finally:
         logger.info("stopping")
-        runtime.stop()
+        parts.watches.stop()
+        parts.runtime.stop()
     return 0
 
 
-async def _watch(runtime: Runtime, health_port: int, stop: threading.Event) -> None:
+async def _watch(parts: _Parts, stop: threading.Event) -> None:
     """Run kopf until a signal comes; also one that comes before kopf listens for it."""
     flag = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,17 +146,14 @@ async def _watch(runtime: Runtime, health_port: int, stop: threading.Event) -> N
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(flag.set))
     if stop.is_set():
         return
-    await kopf.operator(
-        registry=handlers.registry(runtime.queue.add),
-        standalone=True,
-        clusterwide=True,
-        liveness_endpoint=f"http://{HEALTH_HOST}:{health_port}/healthz",
-        stop_flag=flag,
-    )
-
-
-def _configure_logging(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # One line for every event of every object says nothing that our own lines do not say better.
-    for name in ("kopf.objects", "kopf._core", "aiohttp", "urllib3", "docker"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    beating = asyncio.create_task(parts.beat())
+    try:
+        await kopf.operator(
+            registry=handlers.registry(parts.runtime.queue.add, parts.runtime.metrics, parts.namespaces),
+            standalone=True,
+            clusterwide=not parts.namespaces,
+            namespaces=parts.namespaces,
+            stop_flag=flag,
+        )
+    finally:
+        beating.cancel()

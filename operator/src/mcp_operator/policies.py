@@ -34,7 +34,9 @@ class BuildFacts:
 
     Attributes:
         key: Hash of everything that a build would now be made from.
-        image_key: The same hash, of the image in service; None when there is none.
+        image_key: The same hash, of the image in service; None when there is none, or not all is known of it.
+        held_key: The same hash, of an image that waits for approval; None when there is none.
+        asked: Somebody asks for another attempt.
         last: The last build as the status has it, finished or not.
         now: The time, UTC.
     """
@@ -43,6 +45,8 @@ class BuildFacts:
     image_key: str | None
     last: BuildStatus | None
     now: datetime
+    held_key: str | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,14 @@ def rebuild(facts: BuildFacts) -> BuildVerdict:
 
 def _image_is_current(facts: BuildFacts) -> BuildVerdict | None:
     return BuildVerdict(build=False, reason="UpToDate") if facts.image_key == facts.key else None
+
+
+def _waits_for_approval(facts: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=False, reason="AwaitsApproval") if facts.held_key == facts.key else None
+
+
+def _failed_and_asked_for(facts: BuildFacts) -> BuildVerdict | None:
+    return BuildVerdict(build=True, reason="Asked") if facts.asked and _failed(facts) else None
 
 
 def _failed_for_good(facts: BuildFacts) -> BuildVerdict | None:
@@ -104,6 +116,8 @@ def _failed(facts: BuildFacts) -> bool:
 
 _BUILD_CHAIN: Final[Sequence[Callable[[BuildFacts], BuildVerdict | None]]] = (
     _image_is_current,
+    _waits_for_approval,
+    _failed_and_asked_for,
     _failed_for_good,
     _failed_just_now,
     _failed_some_time_ago,
@@ -114,6 +128,9 @@ _BUILD_CHAIN: Final[Sequence[Callable[[BuildFacts], BuildVerdict | None]]] = (
 
 
 # --- Pods
+
+Difference = Literal["none", "images", "pod"]
+"""How a Pod differs from the one that would now be made: not at all, by its servers' images alone, by more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +144,12 @@ class PodFacts:
         agent_uid: UID of the agent.
         deleting: The Pod is ending.
         phase: The Pod's.
-        pod_hash: What it was made from, and what it would now be made from.
+        differs: How it differs from the one that would now be made.
         config_hash: The configuration it was told of, and what that would now be.
         complete: All servers are known, so that a Pod could be made now.
+        strategy: What happens to a Pod that should be another one.
+        run: Of an agent that runs to completion, which run the Pod is of, and which it should be; else both empty.
+        overdue: Images were changed in place so long ago that the kubelet must have missed it.
     """
 
     exists: bool
@@ -138,14 +158,17 @@ class PodFacts:
     agent_uid: str = ""
     deleting: bool = False
     phase: str = ""
-    pod_hash: tuple[str, str] = ("", "")
+    differs: Difference = "none"
     config_hash: tuple[str, str] = ("", "")
     complete: bool = True
+    strategy: Literal["InPlace", "Recreate", "OnDelete"] = "InPlace"
+    run: tuple[str, str] = ("", "")
+    overdue: bool = False
 
 
-PodAction = Literal["create", "wait", "leave", "remove", "replace", "annotate", "keep"]
+PodAction = Literal["create", "wait", "leave", "remove", "replace", "change", "outdated", "annotate", "keep"]
 """Create it; wait for it to go; it is not ours; delete it because it ended; delete it because it must be another;
-tell it of a new configuration; nothing."""
+change its servers' images; say that it should be another and leave it; tell it of a new configuration; nothing."""
 
 
 @dataclass(frozen=True)
@@ -179,24 +202,43 @@ def _ending(facts: PodFacts) -> PodVerdict | None:
     return PodVerdict("wait", "Ending") if facts.deleting else None
 
 
+def _of_an_earlier_run(facts: PodFacts) -> PodVerdict | None:
+    was, wanted = facts.run
+    return PodVerdict("replace", "SpecChanged") if facts.complete and was != wanted else None
+
+
 def _ended(facts: PodFacts) -> PodVerdict | None:
     return PodVerdict("remove", f"Pod{facts.phase}") if facts.phase in {"Failed", "Succeeded"} else None
 
 
-def _made_from_other_things(facts: PodFacts) -> PodVerdict | None:
-    was, wanted = facts.pod_hash
-    if facts.complete and was != wanted:  # a Pod that runs is not torn down for a server that is not ready
-        return PodVerdict("replace", "TemplateOrImageChanged")
+def _missed_by_the_kubelet(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("replace", "ImagesNotChangedInPlace") if facts.complete and facts.overdue else None
+
+
+def _as_it_was_made(facts: PodFacts) -> PodVerdict | None:
+    # a Pod that runs is not torn down for a server that is not ready
+    if facts.complete and facts.differs != "none":
+        return None
+    was, wanted = facts.config_hash
+    return PodVerdict("annotate", "ConfigurationChanged") if was != wanted else PodVerdict("keep", "UpToDate")
+
+
+def _replaced_by_its_owner(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("outdated", "OnDelete") if facts.strategy == "OnDelete" else None
+
+
+def _other_images(facts: PodFacts) -> PodVerdict | None:
+    if facts.differs == "images" and facts.strategy == "InPlace":
+        return PodVerdict("change", "ImagesOrSecretsChanged")
     return None
 
 
-def _told_of_another_configuration(facts: PodFacts) -> PodVerdict | None:
-    was, wanted = facts.config_hash
-    return PodVerdict("annotate", "ConfigurationChanged") if was != wanted else None
+def _in_the_middle_of_a_run(facts: PodFacts) -> PodVerdict | None:
+    return PodVerdict("outdated", "RunHasBegun") if facts.run[0] else None
 
 
-def _as_it_should_be(_: PodFacts) -> PodVerdict | None:
-    return PodVerdict("keep", "UpToDate")
+def _made_from_other_things(_: PodFacts) -> PodVerdict | None:
+    return PodVerdict("replace", "TemplateOrImageChanged")
 
 
 _POD_CHAIN: Final[Sequence[Callable[[PodFacts], PodVerdict | None]]] = (
@@ -204,10 +246,14 @@ _POD_CHAIN: Final[Sequence[Callable[[PodFacts], PodVerdict | None]]] = (
     _of_an_earlier_agent,
     _foreign,
     _ending,
+    _of_an_earlier_run,
     _ended,
+    _missed_by_the_kubelet,
+    _as_it_was_made,
+    _replaced_by_its_owner,
+    _other_images,
+    _in_the_middle_of_a_run,
     _made_from_other_things,
-    _told_of_another_configuration,
-    _as_it_should_be,
 )
 
 

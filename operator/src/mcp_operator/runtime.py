@@ -6,19 +6,25 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mcp_operator.agent_index import AgentIndex
 from mcp_operator.cluster import AGENT, POLICY, SERVER, Cluster
-from mcp_operator.controller import Controller
+from mcp_operator.controller import WORKERS, Controller, Reconciler
 from mcp_operator.events import Recorder
 from mcp_operator.images.contract import BuildError
 from mcp_operator.jobs import Builder, Builds
+from mcp_operator.metrics import Metrics
+from mcp_operator.own_secrets import ReportTokens
 from mcp_operator.reconcile import namespace
 from mcp_operator.reconcile.agent import AgentReconciler
-from mcp_operator.reconcile.commits import Commits, Resolver
+from mcp_operator.reconcile.lookups import Lookups, Threads
 from mcp_operator.reconcile.namespace import NamespaceReconciler
 from mcp_operator.reconcile.policy import PolicyReconciler
+from mcp_operator.reconcile.revisions import Outside
 from mcp_operator.reconcile.server import Images, ServerReconciler
-from mcp_operator.reconcile.services import Services
-from mcp_operator.workqueue import Key, WorkQueue
+from mcp_operator.reconcile.services import COUNTING, Services
+from mcp_operator.reports import Reports
+from mcp_operator.snapshots import Snapshots
+from mcp_operator.workqueue import Key, Lanes, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
 BUILDS_TIMEOUT = 15.0
 """Seconds for cancelled builds to remove what they made. All that is waited for at the end, kopf's five seconds too,
 stays below the 30 seconds that a Pod gets."""
+SERVER_WORKERS = 4
+"""Threads for MCPServers alone, so that agents and policies never wait behind a thousand of them."""
+POLICY_WORKERS = 2
+"""Threads for ToolPolicies: each has all agents and servers in memory while it counts."""
 WORKERS_TIMEOUT = 5.0
 """Seconds for the workers to finish what they have in hand."""
 SWEEP_RETRY = 15.0
@@ -41,7 +51,7 @@ BASES: Final = Key("BaseImages", "", "")
 logger = logging.getLogger(__name__)
 
 
-class FullBuilder(Builder, Images, Resolver, Protocol):
+class FullBuilder(Builder, Images, Outside, Protocol):
     """All that the operator asks of :class:`mcp_operator.builder.ImageBuilder`."""
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -61,43 +71,72 @@ class FullBuilder(Builder, Images, Resolver, Protocol):
 class Runtime:
     """Everything that works, from a cluster and a builder."""
 
-    def __init__(self, settings: Settings, api: Cluster, builder: FullBuilder) -> None:
-        self.queue = WorkQueue()
+    def __init__(self, settings: Settings, api: Cluster, builder: FullBuilder, metrics: Metrics | None = None) -> None:
+        servers, ceilings, others = WorkQueue(), WorkQueue(), WorkQueue()
+        self.queue = Lanes(others, {SERVER.kind: servers, POLICY.kind: ceilings})
+        self.metrics = metrics or Metrics()
         self._api = api
         self._builder = builder
-        self._builds = Builds(builder, settings.max_builds, self.queue.add)
+        self._builds = Builds(builder, settings.max_builds, self.queue.add, self.metrics)
+        tokens = ReportTokens(api, settings.namespace)
+        self._reports = Reports(tokens, self.queue.add)
         services = Services(
-            api=api,
+            api=Snapshots(api),
             recorder=Recorder(api, _now),
             settings=settings,
             clock=_now,
             wake=self.queue.add,
+            index=AgentIndex(),
+            tokens=tokens,
+            reports=self._reports,
         )
-        self._controller = Controller(
-            self.queue,
-            {
-                SERVER.kind: ServerReconciler(services, self._builds, builder, Commits(builder, _now)),
-                AGENT.kind: AgentReconciler(services),
-                POLICY.kind: PolicyReconciler(services),
-                namespace.KIND: NamespaceReconciler(services),
-                SWEEP.kind: _Sweep(api, builder, self._builds),
-                BASES.kind: _Bases(services),
-            },
+        lookups = Lookups(Threads().run, _now, self.queue.add)
+        looks_at_servers = {SERVER.kind: ServerReconciler(services, self._builds, builder, builder, lookups)}
+        self._controllers = (
+            Controller(servers, looks_at_servers, SERVER_WORKERS, self.metrics),
+            Controller(ceilings, {POLICY.kind: PolicyReconciler(services)}, POLICY_WORKERS, self.metrics),
+            Controller(others, self._others(services), WORKERS, self.metrics),
         )
+        self.metrics.refresh_with(self._measure)
+
+    def _others(self, services: Services) -> dict[str, Reconciler]:
+        return {
+            AGENT.kind: AgentReconciler(services),
+            COUNTING.kind: _Counting(services),
+            namespace.KIND: NamespaceReconciler(services),
+            SWEEP.kind: _Sweep(self._api, self._builder, self._builds),
+            BASES.kind: _Bases(services),
+        }
 
     def start(self) -> None:
         """Start to work on what is put on the queue."""
         self._builder.start(lambda: self.queue.add(BASES))
-        self._controller.start()
+        for controller in self._controllers:
+            controller.start()
+        self._reports.start()
         self.queue.add(SWEEP)
 
     def stop(self) -> None:
         """Finish what is in hand, cancel builds and let them tidy up. Bounded."""
-        if not self._controller.stop(WORKERS_TIMEOUT):
+        self._reports.stop()
+        stopped = [controller.stop(WORKERS_TIMEOUT / len(self._controllers)) for controller in self._controllers]
+        if not all(stopped):
             logger.warning("a worker is still busy; going without it")
         if not self._builds.close(BUILDS_TIMEOUT):
             logger.warning("a build has not ended; what it leaves is removed at the next start")
         self._builder.close()
+
+    def stuck(self) -> str:
+        """Say what hangs for good; empty when nothing does."""
+        return next((problem for each in self._controllers if (problem := each.stuck())), "")
+
+    def _measure(self) -> None:
+        depth, age = self.queue.waiting()
+        self.metrics.queue_depth.set(depth)
+        self.metrics.queue_age.set(age)
+        self.metrics.workers_busy.set(sum(controller.busy() for controller in self._controllers))
+        for state, count in self._builds.counts().items():
+            self.metrics.builds.set(count, state.value)
 
 
 class _Sweep:
@@ -129,6 +168,18 @@ class _Bases:
         for raw in self._services.api.list(SERVER):
             metadata = raw["metadata"]
             self._services.wake(Key(SERVER.kind, metadata["namespace"], metadata["name"]), 0)
+        return None
+
+
+class _Counting:
+    """Has every policy looked at."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def reconcile(self, _namespace: str, _name: str, /) -> float | None:
+        for raw in self._services.api.list(POLICY):
+            self._services.wake(Key(POLICY.kind, "", raw["metadata"]["name"]), 0)
         return None
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 REQUIRED = ("registry", "image_toolman", "image_wrapper")
 """Fields without which no cluster can be served; building an image needs none of them."""
+CHOICES = {"default_access": ("Allow", "Deny"), "log_format": ("text", "json")}
+"""Fields that take one of a few words; a misspelt one must not be taken for the default."""
 
 
 class SettingsError(Exception):
@@ -53,6 +56,9 @@ class Settings:
     """Where servers that are npm packages are looked up."""
     pypi_index: str = "https://pypi.org/simple"
     """Simple index where servers that are PyPI packages are looked up."""
+    cluster_networks: tuple[str, ...] = ()
+    """Networks of Pods, Services and nodes with public addresses, such as ``198.51.100.0/24``: no remote server may be
+    there, unless a policy names it. Private networks need not be listed."""
     build_ca_file: str = ""
     """PEM file of certificate authorities that package managers must trust during a build, and git while cloning."""
     registry_ca_file: str = ""
@@ -66,6 +72,8 @@ class Settings:
     vulnerabilities. A secret stops a build."""
     scan_severity: str = ""
     """Least severity of a vulnerability that stops a build: LOW, MEDIUM, HIGH or CRITICAL; empty for none."""
+    default_access: Literal["Allow", "Deny"] = "Allow"
+    """What holds where no ToolPolicy says anything; with ``Deny`` an enforced one must allow each thing by name."""
     max_builds: int = 2
     """Builds at the same time; further ones wait."""
     namespace: str = "mcp-system"
@@ -73,8 +81,20 @@ class Settings:
     installation: str = ""
     """Tells installations apart that share a Docker Engine, so that none tidies up behind another.
     By default the UID of the cluster's namespace ``kube-system``."""
+    # --- how it runs
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces that are served, by name; empty for all. Then Roles in these are enough, besides a small ClusterRole
+    for ToolPolicy and namespaces."""
+    read_api_port: int = 0
+    """Where the read API is served; 0 for nowhere."""
+    read_api_certificate: str = ""
+    """PEM file with the certificate for the read API; without, it is served without TLS."""
+    read_api_key: str = ""
+    """PEM file with the certificate's key."""
     log_level: str = "INFO"
     """Python's names."""
+    log_format: Literal["text", "json"] = "text"
+    """``json`` writes one object a line, with kind, namespace and name of what it is about."""
 
 
 def variable(field: str) -> str:
@@ -111,6 +131,19 @@ def _parse(name: str, kind: str, text: str) -> object:
             return int(text)
         except ValueError:
             raise SettingsError(f"{variable(name)} must be a whole number, not {text!r}") from None
+    if name in CHOICES and text not in CHOICES[name]:
+        raise SettingsError(f"{variable(name)} must be one of {', '.join(CHOICES[name])}, not {text!r}")
     if kind.startswith("tuple"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        parts = tuple(part.strip() for part in text.split(",") if part.strip())
+        return _networks(parts) if name == "cluster_networks" else parts
     return text
+
+
+def _networks(parts: tuple[str, ...]) -> tuple[str, ...]:
+    for part in parts:
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            name = variable("cluster_networks")
+            raise SettingsError(f"{name} must be networks such as 198.51.100.0/24, not {part!r}") from None
+    return parts

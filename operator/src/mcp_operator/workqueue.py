@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 BACKOFF_FIRST = 0.5
 """Seconds after the first failure of a key."""
@@ -41,6 +41,8 @@ class WorkQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._order = itertools.count()
         self._due: dict[Key, float] = {}
+        self._asked: dict[Key, float] = {}
+        self._woken: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._closed = False
@@ -49,6 +51,8 @@ class WorkQueue:
         """Let a key be worked on, ``delay`` seconds from now. An earlier appointment stays; a later one is moved up."""
         with self._changed:
             due = self._clock() + delay
+            if not delay:
+                self._asked[key] = due
             if key in self._due and self._due[key] <= due:
                 return
             self._due[key] = due
@@ -67,19 +71,25 @@ class WorkQueue:
                 self._changed.wait(wait)
             return None
 
+    def woken(self, key: Key) -> float:
+        """Give when the latest event came for which a worker has this key: what was read after that is new enough."""
+        with self._changed:
+            return self._woken.get(key, self._clock())
+
     def done(self, key: Key) -> None:
         """Give a key back; if it was added in the meantime, it is due again."""
         with self._changed:
             self._active.discard(key)
+            self._woken.pop(key, None)
             if key in self._due:
                 self._push(key)
 
-    def retry(self, key: Key) -> float:
-        """Add a key after a failure, each time later. Gives the delay in seconds."""
+    def retry(self, key: Key, least: float = 0.0) -> float:
+        """Add a key after a failure, each time later, not before ``least`` seconds. Gives the delay in seconds."""
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-        delay = backoff(failures, BACKOFF_FIRST, BACKOFF_CAP)
+        delay = max(least, backoff(failures, BACKOFF_FIRST, BACKOFF_CAP))
         self.add(key, delay)
         return delay
 
@@ -87,6 +97,18 @@ class WorkQueue:
         """Forget a key's failures."""
         with self._changed:
             self._failures.pop(key, None)
+
+    def waiting(self) -> tuple[int, float]:
+        """Give how many keys are due that no worker has, and for how many seconds the first of them has been."""
+        with self._changed:
+            now = self._clock()
+            late = [now - due for key, due in self._due.items() if due <= now and key not in self._active]
+        return len(late), max(late, default=0.0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the workers were sent home."""
+        return self._closed
 
     def close(self) -> None:
         """Send all workers home; keys that are left are not worked on."""
@@ -109,9 +131,32 @@ class WorkQueue:
                 return None, due - now
             heapq.heappop(self._heap)
             del self._due[key]
+            self._woken[key] = max(due, self._asked.pop(key, due))
             self._active.add(key)
             return key, None
         return None, None
+
+
+class Lanes:
+    """Queues by kind, so that objects of one kind, which may wait for slow hosts, never delay those of another.
+
+    Args:
+        default: For kinds without one of their own.
+        special: By kind.
+    """
+
+    def __init__(self, default: WorkQueue, special: Mapping[str, WorkQueue]) -> None:
+        self._default = default
+        self._special = dict(special)
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Let a key be worked on, ``delay`` seconds from now."""
+        self._special.get(key.kind, self._default).add(key, delay)
+
+    def waiting(self) -> tuple[int, float]:
+        """Give how many keys are due that no worker has, and for how many seconds the first of them has been."""
+        counted = [queue.waiting() for queue in (self._default, *self._special.values())]
+        return sum(count for count, _ in counted), max(age for _, age in counted)
 
 
 def backoff(failures: int, first: float, cap: float) -> float:

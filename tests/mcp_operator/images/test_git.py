@@ -259,3 +259,22 @@ def test_the_builds_authorities_are_trusted_besides_the_systems(
     with pytest.raises(BuildError) as caught:
         git.resolve(GitSource(url=server.url("demo.git")), with_ca)
     assert caught.value.reason == Reason.CERTIFICATE_UNTRUSTED
+
+
+@pytest.mark.requirement("O-01")
+def test_all_tags_are_listed_with_the_commits_behind_them(server: GitServer, settings: Settings) -> None:
+    repository = server.root / "demo.git"
+    first = repositories.git(repository, "rev-parse", "v1")
+    repositories.git(repository, "-c", "user.name=x", "-c", "user.email=x@x", "tag", "-a", "-m", "m", "v2", "main")
+
+    assert git.tags(GitSource(url=server.url("demo.git")), settings) == {
+        "v1": first,
+        "v2": repositories.head(repository),
+    }
+
+
+@pytest.mark.requirement("O-01")
+def test_tags_of_a_repository_that_is_not_there_are_an_error(server: GitServer, settings: Settings) -> None:
+    with pytest.raises(BuildError) as caught:
+        git.tags(GitSource(url=server.url("absent.git")), settings)
+    assert caught.value.reason == Reason.REPOSITORY_NOT_FOUND

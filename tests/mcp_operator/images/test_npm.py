@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import package_registry
 import pytest
-from mcp_operator.images import download, sources
+from mcp_operator.images import download, npm, sources
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.contract import BuildError, NpmSource, Step
 from mcp_operator.images.detect.candidate import NodeFacts
@@ -274,3 +274,14 @@ def test_a_package_with_a_link_in_it_is_refused(registry: Registry, asked: Setti
     registry.documents[f"/{NAME}/-/1.0.0.tgz"] = packed
 
     assert fail(asked, tmp_path).reason == Reason.SOURCE_UNSAFE
+
+
+@pytest.mark.requirement("O-01")
+def test_the_newest_version_is_told_without_fetching_it(registry: Registry, asked: Settings) -> None:
+    registry.npm(NAME, "1.0.0", FILES)
+    registry.npm(NAME, "1.1.0", FILES)
+    assert npm.resolve(NpmSource(package=NAME, version="1.1.0"), asked, Budget(60)) == "1.1.0"
+    assert npm.resolve(NpmSource(package=NAME), asked, Budget(60)) == "1.0.0"  # what `latest` names, not the highest
+    assert not [path for path in registry.asked if path.endswith(".tgz")]
+    with pytest.raises(BuildError, match="is not the name of an npm package"):
+        npm.resolve(NpmSource(package="../x"), asked, Budget(60))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import package_registry
 import pytest
-from mcp_operator.images import sources
+from mcp_operator.images import pypi, sources
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.contract import BuildError, PypiSource, Step
 from mcp_operator.images.detect.candidate import PythonFacts
@@ -234,3 +234,12 @@ def test_a_wheel_without_metadata_is_no_server(registry: Registry, asked: Settin
     registry.pypi(NAME, {"demo_server-1.0-py3-none-any.whl": package_registry.wheel({"x.py": ""})})
 
     assert fail(asked, tmp_path).step == Step.DETECT
+
+
+@pytest.mark.requirement("O-01")
+def test_the_newest_version_is_told_without_fetching_it(registry: Registry, asked: Settings) -> None:
+    registry.pypi(NAME, {f"demo_server-{version}-py3-none-any.whl": WHEEL for version in ("1.0.0", "1.10.0", "2.0rc1")})
+    assert pypi.resolve(PypiSource(package=NAME), asked, Budget(60)) == "1.10.0"
+    assert not [path for path in registry.asked if path.endswith(".whl")]
+    with pytest.raises(BuildError, match="is not a package and version of PyPI"):
+        pypi.resolve(PypiSource(package="../x"), asked, Budget(60))

@@ -11,10 +11,11 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from mcp_operator.images import registry, registry_http
+from mcp_operator.images import credentials, existing, registry, registry_http
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.contract import BuildCancelled, BuildError, RegistryAuth, Step
 from mcp_operator.images.reasons import Reason
+from mcp_operator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -261,3 +262,17 @@ def test_a_certificate_file_that_is_none_is_named(tmp_path: Path) -> None:
         )
     assert caught.value.reason == Reason.CERTIFICATE_UNTRUSTED
     assert "no.crt" in caught.value.log_tail
+
+
+@pytest.mark.requirement("O-01")
+def test_nobodys_credentials_are_sent_where_somebody_elses_image_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object) -> RegistryAuth:
+        return AUTH
+
+    monkeypatch.setattr(credentials, "find", found)
+    with fake(lambda *_: (401, {"WWW-Authenticate": 'Basic realm="x"'}, b"")) as there:
+        settings = Settings(registry="r", image_toolman="t", image_wrapper="w", plain_http_registries=(there.location,))
+        with pytest.raises(BuildError) as caught:
+            existing.digest(f"{there.location}/team/weather:1", None, settings, Budget(30))
+    assert caught.value.reason == Reason.REGISTRY_AUTHENTICATION
+    assert [authorization for _, _, authorization in there.heard] == [""] * len(there.heard)

@@ -26,3 +26,9 @@ def test_an_image_that_says_no_age_is_as_old_as_can_be(created: str) -> None:
 def test_what_has_no_name_has_no_names() -> None:
     found = {"Id": "i", "Size": 1, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Labels": None}
     assert stored.listed(found).references == ("i",)
+
+
+def test_an_inspected_image_says_what_it_starts_and_where() -> None:
+    config = {"Entrypoint": ["node"], "Cmd": ["server.js"], "WorkingDir": "/app"}
+    image = stored.inspected({"Id": "sha256:1", "Size": 7, "RepoTags": None, "Created": "", "Config": config})
+    assert (image.command, image.working_dir) == (("node", "server.js"), "/app")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -15,11 +16,15 @@ from mcp_operator.images.reasons import Reason
 from mcp_operator.images.verify import ATTEMPTS, Probe, Verified, verify
 
 if TYPE_CHECKING:
+    from mcp_operator.images.contract import Transport
     from mcp_operator.images.engine import Engine
     from mcp_operator.images.sandbox import Limits
 
 pytestmark = pytest.mark.requirement("B-15")
 
+REQUEST = BuildRequest(
+    source=GitSource(url="x"), repository="x", deployment_id="x", uid="x", args=("given",), env={"GIVEN_TOKEN": "1"}
+)
 SPOKEN = Spoken(manifest=Manifest(protocol="2025-11-25", server="x", tools=(), noise=2))
 SILENT = Failure(message="it ended", code=1)
 
@@ -40,10 +45,7 @@ class Attempts:
 def run(monkeypatch: pytest.MonkeyPatch, attempts: Attempts, hints: Hints | None = None) -> Verified:
     monkeypatch.setattr(attempt, "make", attempts.make)
     heard: list[str] = []
-    request = BuildRequest(
-        source=GitSource(url="x"), repository="x", deployment_id="x", uid="x", args=("given",), env={"GIVEN_TOKEN": "1"}
-    )
-    return verify(cast("Engine", None), "image", request, Budget(60), heard.append, Probe(hints=hints or Hints()))
+    return verify(cast("Engine", None), "image", REQUEST, Budget(60), heard.append, Probe(hints=hints or Hints()))
 
 
 def test_nothing_is_added_to_what_the_request_says_as_long_as_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,3 +139,34 @@ def test_a_server_that_serves_http_for_others_gets_no_network_for_it(monkeypatch
 
     assert caught.value.reason == Reason.STARTED_HTTP
     assert len(attempts.made) == 1
+
+
+@pytest.mark.requirement("O-01")
+def test_what_the_user_says_of_transport_port_and_path_goes_before_the_servers_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Hints] = []
+
+    def make(*arguments: object) -> Spoken:
+        reach = arguments[3]
+        assert isinstance(reach, attempt.Reach)
+        seen.append(reach.hints)
+        return dataclasses.replace(SPOKEN, transport="streamable-http", port=8080, path="/api")
+
+    monkeypatch.setattr(attempt, "make", make)
+    asked = dataclasses.replace(REQUEST, as_asked=True, transport="streamable-http", port=8080, path="/api")
+    probe = Probe(hints=Hints(transport="stdio", port=1, path="/"))
+    verified = verify(cast("Engine", None), "image", asked, Budget(60), lambda _: None, probe)
+    assert [(hints.transport, hints.port, hints.path) for hints in seen] == [("streamable-http", 8080, "/api")]
+    assert (verified.transport, verified.port, verified.path) == ("streamable-http", 8080, "/api")
+
+
+@pytest.mark.requirement("O-01")
+@pytest.mark.parametrize(("asked", "spoken"), [("stdio", "streamable-http"), ("sse", "stdio")])
+def test_a_server_that_speaks_otherwise_than_the_user_says_is_refused(
+    monkeypatch: pytest.MonkeyPatch, asked: Transport, spoken: Transport
+) -> None:
+    monkeypatch.setattr(attempt, "make", Attempts(dataclasses.replace(SPOKEN, transport=spoken)).make)
+    request = dataclasses.replace(REQUEST, transport=asked)
+    with pytest.raises(BuildError, match=f"speaks MCP over {spoken}, and spec.run.transport says {asked}"):
+        verify(cast("Engine", None), "image", request, Budget(60), lambda _: None)

@@ -148,10 +148,53 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         (_container(env=[{"name": "A", "valueFrom": ["x"]}]), f"{CONTAINER}.env[0].valueFrom"),
         (_volume(projected={"sources": {}}), "spec.volumes[0].projected.sources"),
         ({**TEMPLATE, "metadata": {"labels": ["x"]}}, "metadata.labels"),
+        (_pod(imagePullSecrets=["pull"]), "spec.imagePullSecrets[0]"),
     ],
 )
 def test_nothing_hides_in_a_value_of_the_wrong_type(template: dict[str, Any], path: str) -> None:
     assert [finding.path for finding in unsafe(template)] == [path]
+
+
+@pytest.mark.requirement("O-12")
+@pytest.mark.parametrize(
+    ("volume", "path"),
+    [
+        ({"csi": {"driver": "d", "nodePublishSecretRef": {"name": "git-token"}}}, "csi.nodePublishSecretRef"),
+        ({"azureFile": {"secretName": "git-token", "shareName": "s"}}, "azureFile.secretName"),
+        ({"flexVolume": {"driver": "d", "secretRef": {"name": "git-token"}}}, "flexVolume.secretRef"),
+        ({"secret": {"secretName": "shared-guard-tls"}}, "secret.secretName"),
+        ({"configMap": {"name": "git-manifest"}}, "configMap.name"),
+    ],
+)
+def test_no_volume_brings_the_agent_what_is_a_servers(volume: dict[str, Any], path: str) -> None:
+    found = unsafe(_volume(**volume), {"git-token"}, config_maps={"git-manifest"})
+    assert [finding.path for finding in found] == [f"spec.volumes[0].{path}"]
+
+
+@pytest.mark.requirement("O-12")
+@pytest.mark.parametrize(
+    "name", ["toolman-up-far", "mcp-files-git", "mcp-pipes-git", "mcp-tmp-git", "toolman-config", "toolman-tls", "mcp"]
+)
+def test_every_volume_of_ours_is_reserved_by_its_name(name: str) -> None:
+    assert [finding.path for finding in unsafe(_volume(name=name))] == ["spec.volumes[0].name"]
+    mounted = _container(volumeMounts=[{"name": name, "mountPath": "/x"}])
+    assert [finding.path for finding in unsafe(mounted)] == [f"{CONTAINER}.volumeMounts[0].name"]
+
+
+@pytest.mark.requirement("O-12")
+def test_a_token_that_a_shared_server_would_take_is_refused_by_its_audience() -> None:
+    token = {"serviceAccountToken": {"path": "t", "audience": names.guard_audience("uid-1")}}
+    found = unsafe(_volume(projected={"sources": [token]}))
+    assert [each.path for each in found] == ["spec.volumes[0].projected.sources[0].serviceAccountToken.audience"]
+
+
+@pytest.mark.requirement("O-11")
+def test_a_template_may_say_what_the_agent_says_of_restarts_or_nothing() -> None:
+    assert unsafe(_pod(restartPolicy="Never"), restart_policy="Never") == []
+    assert unsafe(_pod(), restart_policy="Never") == []
+    assert [each.path for each in unsafe(_pod(restartPolicy="Always"), restart_policy="Never")] == [
+        "spec.restartPolicy",
+    ]
 
 
 def test_an_odd_reference_is_compared_and_not_stumbled_over() -> None:

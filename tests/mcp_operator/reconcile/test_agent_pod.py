@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from agent_world import TEMPLATE, World, condition
 from fake_cluster import POLICY, SERVER
 from mcp_operator import cluster, names
+from mcp_operator.reconcile import in_place
 
 
 @pytest.fixture
@@ -94,11 +96,171 @@ def test_why_a_pod_cannot_be_made_is_told(world: World, error: Exception, reason
     assert ("pods", "team", "dev") in world.cluster.objects
 
 
-def test_a_new_image_of_a_server_makes_another_pod(world: World) -> None:
+def _server_container(world: World, name: str = "files") -> dict[str, Any]:
+    listed: list[dict[str, Any]] = world.pod["spec"]["initContainers"]
+    return next(each for each in listed if each["name"] == names.server_container(name))
+
+
+def _runs(world: World, container_id: str) -> None:
+    """Let the server's container run."""
+    running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    found = {"name": names.server_container("files"), "containerID": container_id, "ready": True, "state": running}
+    world.pod["status"]["initContainerStatuses"] = [found]
+
+
+@pytest.mark.requirement("O-11")
+def test_a_new_image_of_a_server_is_given_to_the_pod_that_runs_and_the_rest_of_it_stays(world: World) -> None:
+    world.running()
+    _runs(world, "c1")
+    uid, spec = world.pod["metadata"]["uid"], copy.deepcopy(world.pod["spec"])
+    world.server("files", image="two", tools=("read", "write", "new"))
+    assert world.look() == 10.0
+    assert world.cluster.writes == ["apply ConfigMap", "change images", "status MCPAgent"]
+    assert _server_container(world)["image"] == "registry.test/files@sha256:two"
+    _server_container(world)["image"] = "registry.test/files@sha256:one"
+    assert world.pod["spec"] == spec
+    _server_container(world)["image"] = "registry.test/files@sha256:two"
+    assert world.condition("Ready") == ("False", "ServersRestarting")
+    assert world.cluster.reasons == ["ServersChanged", "PolicyChanged"]
+    world.look()
+    assert world.condition("Ready") == ("False", "ServersRestarting")
+    _runs(world, "c2")
+    world.look()
+    assert world.condition("Ready") == ("True", "Succeeded")
+    assert world.pod["metadata"]["uid"] == uid
+    assert world.config["servers"][0]["manifest"][-1]["name"] == "new"
+
+
+@pytest.mark.requirement("O-11")
+def test_a_kubelet_that_does_not_start_the_server_again_costs_the_pod_and_not_the_change(world: World) -> None:
+    world.running()
+    _runs(world, "c1")
+    world.server("files", image="two")
+    world.look()
+    world.clock.forward(in_place.DUE + 1)
+    world.look(times=2)
+    assert world.cluster.writes.count("delete Pod") == 1
+    assert "ImagesNotChangedInPlace" in world.cluster.events[-2]["note"]
+    assert _server_container(world)["image"] == "registry.test/files@sha256:two"
+    assert names.ANNOTATION_IN_PLACE not in world.pod["metadata"]["annotations"]
+
+
+@pytest.mark.requirement("O-11")
+def test_recreate_replaces_the_pod_for_a_new_image(world: World) -> None:
+    world.agent(updateStrategy="Recreate")
     world.running()
     world.server("files", image="two")
     world.look(times=2)
+    assert "change images" not in world.cluster.writes
+    assert world.cluster.writes.count("delete Pod") == 1
     assert "registry.test/files@sha256:two" in json.dumps(world.pod)
+
+
+@pytest.mark.requirement("O-11")
+def test_on_delete_says_that_the_pod_is_outdated_and_pins_the_tools_that_it_has(world: World) -> None:
+    world.agent(updateStrategy="OnDelete")
+    world.running()
+    world.server("files", image="two", tools=("other",))
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write"]}})
+    world.look()
+    assert world.condition("Ready") == ("False", "PodOutdated")
+    assert "delete it, and the next one is made" in world.message()
+    assert [tool["name"] for tool in world.config["servers"][0]["manifest"]] == ["read", "write"]
+    assert world.sources == ["ToolPolicy/cap", "MCPAgent/dev"]
+    assert world.cluster.writes == ["apply ConfigMap", "annotate Pod", "status MCPAgent"]
+    world.cluster.remove("pods", "dev")
+    world.look()
+    assert "registry.test/files@sha256:two" in json.dumps(world.pod)
+    assert [tool["name"] for tool in world.config["servers"][0]["manifest"]] == ["other"]
+
+
+@pytest.mark.requirement("O-05")
+def test_a_changed_secret_starts_that_server_again_in_place_and_no_other(world: World) -> None:
+    world.server("files", image="one", run={"envFrom": [{"secretRef": {"name": "given"}}]})
+    world.server("git")
+    world.agent("files", "git")
+    world.cluster.give("Secret", "given")
+    world.running()
+    before = _server_container(world)["image"]
+    assert before.startswith("registry.test/files:r-")
+    assert before.endswith("@sha256:one")
+    assert _server_container(world, "git")["image"] == "registry.test/git@sha256:one"
+    world.look()
+    assert world.cluster.writes == []
+    world.cluster.give("Secret", "given", version="2")
+    world.look()
+    assert world.cluster.writes == ["change images", "status MCPAgent"]
+    after = _server_container(world)["image"]
+    assert after != before
+    assert after.endswith("@sha256:one")
+
+
+@pytest.mark.requirement("O-11")
+def test_an_image_in_the_pod_that_somebody_changed_is_put_back(world: World) -> None:
+    world.running()
+    _server_container(world)["image"] = "evil.test/x@sha256:evil"
+    world.look()
+    assert _server_container(world)["image"] == "registry.test/files@sha256:one"
+
+
+@pytest.mark.requirement("O-11")
+def test_images_that_the_api_server_refuses_to_change_are_told(world: World) -> None:
+    world.running()
+    world.server("files", image="two")
+    world.cluster.failures["change images"] = cluster.ForbiddenError("denied by a policy")
+    world.look()
+    assert world.condition("PodReady") == ("False", "PodForbidden")
+    world.look()
+    assert _server_container(world)["image"] == "registry.test/files@sha256:two"
+
+
+@pytest.mark.requirement("O-14")
+def test_a_remote_server_that_needs_no_secret_comes_and_goes_without_another_pod(world: World) -> None:
+    world.running()
+    uid = world.pod["metadata"]["uid"]
+    world.outside("far")
+    world.agent("files", "far")
+    world.look()
+    assert [server["name"] for server in world.config["servers"]] == ["files", "far"]
+    assert world.status["tools"]["total"] == 4
+    world.agent("files")
+    world.look()
+    assert [server["name"] for server in world.config["servers"]] == ["files"]
+    assert world.pod["metadata"]["uid"] == uid
+
+
+@pytest.mark.requirement("O-14")
+def test_a_remote_server_with_a_secret_goes_without_another_pod_and_comes_with_one(world: World) -> None:
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "bearer", "key": "token"}}}
+    world.outside("far", headers=[header])
+    world.cluster.give("Secret", "bearer", "token")
+    world.agent("files", "far")
+    world.running()
+    uid = world.pod["metadata"]["uid"]
+    told = world.pod["metadata"]["annotations"][names.ANNOTATION_CONFIG_HASH]
+    world.cluster.give("Secret", "bearer", "token", version="2")
+    world.look()
+    assert world.cluster.writes == ["annotate Pod"]  # which wakes the kubelet, which refreshes the file
+    assert world.pod["metadata"]["annotations"][names.ANNOTATION_CONFIG_HASH] != told
+    world.agent("files")
+    world.look()
+    assert (world.pod["metadata"]["uid"], [server["name"] for server in world.config["servers"]]) == (uid, ["files"])
+    world.agent("files", "far")
+    world.look()
+    assert world.pod["metadata"]["uid"] == uid
+    assert [server["name"] for server in world.config["servers"]] == ["files", "far"]
+    world.outside("more", headers=[header])
+    world.agent("files", "far", "more")
+    world.look(times=2)
+    assert world.cluster.writes.count("delete Pod") == 1
+    assert world.pod["metadata"]["uid"] != uid
+
+
+def test_a_configuration_that_is_too_large_is_told_and_not_written(world: World) -> None:
+    world.server("files", tools=tuple(f"tool_{number}_{'x' * 100}" for number in range(8000)))
+    world.look()
+    assert world.condition("PodReady") == ("False", "ConfigTooLarge")
+    assert ("configmaps", "team", names.config_map("dev")) not in world.cluster.objects
 
 
 @pytest.mark.requirement("F-08")
@@ -230,7 +392,7 @@ def test_a_policy_that_cannot_be_read_stops_new_pods_and_leaves_running_ones_as_
     [
         ("files/read", {}, "Succeeded", ""),
         ("files/fly", {}, "ToolsUnknown", "no such tool: files/fly"),
-        ("files/read", {"deny": ["read"]}, "ToolsDenied", "files/read (ToolPolicy/cap: Denied)"),
+        ("files/read", {"deny": ["read"]}, "ToolsDenied", "files/read (by ToolPolicy/cap: Denied)"),
     ],
 )
 def test_required_tools_are_checked_and_the_pod_is_made_all_the_same(
@@ -242,6 +404,20 @@ def test_required_tools_are_checked_and_the_pod_is_made_all_the_same(
     assert world.condition("ToolsReady")[1] == reason
     assert text in world.message("ToolsReady")
     assert ("pods", "team", "dev") in world.cluster.objects
+
+
+@pytest.mark.requirement("O-11")
+def test_no_second_pod_is_made_while_one_is_on_a_node_that_does_not_answer(world: World) -> None:
+    world.running()
+    world.pod["metadata"]["deletionTimestamp"] = "2025-12-31T23:50:00Z"
+    world.pod["spec"]["nodeName"] = "node-1"
+    world.look()
+    assert world.condition("Ready") == ("False", "PodStuckTerminating")
+    assert "node node-1 does not say that it has ended" in world.message()
+    assert "create Pod" not in world.cluster.writes
+    world.cluster.remove("pods", "dev")
+    world.look()
+    assert "create Pod" in world.cluster.writes
 
 
 @pytest.mark.requirement("F-08")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from fake_builder import FakeClock
-from fake_cluster import AGENT, POLICY, FakeCluster
+from fake_cluster import AGENT, POLICY, SERVER, FakeCluster
 from mcp_operator.events import Recorder
 from mcp_operator.reconcile.namespace import NamespaceReconciler
 from mcp_operator.reconcile.services import Services
@@ -9,7 +9,7 @@ from mcp_operator.settings import Settings
 from mcp_operator.workqueue import Key
 
 
-def test_agents_and_policies_are_looked_at_when_labels_change_and_only_then() -> None:
+def test_agents_servers_and_policies_are_looked_at_when_labels_change_and_only_then() -> None:
     cluster, clock = FakeCluster(), FakeClock()
     woken: list[Key] = []
     services = Services(
@@ -21,15 +21,17 @@ def test_agents_and_policies_are_looked_at_when_labels_change_and_only_then() ->
     )
     cluster.add(AGENT, "dev", {"servers": []})
     cluster.add(AGENT, "ops", {"servers": []}, namespace="other")
+    cluster.add(SERVER, "git", {"source": {}})
+    cluster.add(SERVER, "git", {"source": {}}, namespace="other")
     cluster.add(POLICY, "cap", {"tools": {}})
     reconciler = NamespaceReconciler(services)
-    both = [Key("MCPAgent", "team", "dev"), Key("ToolPolicy", "", "cap")]
+    its = [Key("MCPAgent", "team", "dev"), Key("MCPServer", "team", "git"), Key("ToolPolicy", "", "cap")]
     reconciler.reconcile("", "team")
     reconciler.reconcile("", "team")
-    assert woken == both
+    assert woken == its
     cluster.namespaces["team"] = {"team": "b"}
     reconciler.reconcile("", "team")
-    assert woken == both * 2
+    assert woken == its * 2
     cluster.namespaces.clear()
     assert reconciler.reconcile("", "team") is None
-    assert woken == both * 2
+    assert woken == its * 2

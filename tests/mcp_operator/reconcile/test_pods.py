@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from mcp_operator import names
+from mcp_operator import names, policies
 from mcp_operator.outcomes import Done, Waiting
 from mcp_operator.reconcile import pods
 
@@ -130,8 +130,46 @@ def test_the_real_cause_is_told(found: dict[str, Any], reason: str, text: str) -
 def test_a_ready_pod_is_ready_and_an_ending_one_is_not() -> None:
     ready = pod("Running", conditions=[{"type": "Ready", "status": "True"}])
     assert isinstance(pods.outcome(ready, [], NOW), Done)
-    ready["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    ready["metadata"]["deletionTimestamp"] = policies.format_time(NOW + timedelta(seconds=30))
     assert pods.outcome(ready, [], NOW).reason == "PodTerminating"
+
+
+@pytest.mark.requirement("O-11")
+def test_a_pod_that_should_long_be_gone_is_told_with_its_node_and_what_to_do() -> None:
+    lost = pod("Running", conditions=[{"type": "Ready", "status": "False"}])
+    lost["spec"]["nodeName"] = "node-1"
+    lost["metadata"]["deletionTimestamp"] = policies.format_time(NOW - timedelta(seconds=90))
+    outcome = pods.outcome(lost, [], NOW)
+    assert outcome.reason == "PodStuckTerminating"
+    assert "node node-1 does not say that it has ended" in outcome.message
+    assert "kubectl delete pod dev --force" in outcome.message
+    lost["metadata"]["finalizers"] = ["example.com/keep"]
+    assert "held by finalizers of others: example.com/keep" in pods.outcome(lost, [], NOW).message
+
+
+@pytest.mark.requirement("O-11")
+def test_a_node_that_does_not_answer_is_told_as_such_and_not_as_starting() -> None:
+    lost = pod(
+        "Running",
+        conditions=[{"type": "Ready", "status": "False"}],
+        containerStatuses=[container("agent", RUNNING) | {"ready": True}],
+    )
+    lost["spec"]["nodeName"] = "node-1"
+    outcome = pods.outcome(lost, [], NOW)
+    assert outcome.reason == "NodeUnreachable"
+    assert "node node-1 does not answer" in outcome.message
+
+
+@pytest.mark.requirement("O-11")
+def test_an_eviction_under_way_is_told_with_its_cause() -> None:
+    evicted = pod(
+        "Running",
+        conditions=[
+            {"type": "Ready", "status": "False"},
+            {"type": "DisruptionTarget", "status": "True", "message": "Eviction API: evicting"},
+        ],
+    )
+    assert "being evicted: Eviction API: evicting" in pods.outcome(evicted, [], NOW).message
 
 
 def test_a_moment_between_two_crashes_is_not_readiness() -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from fake_builder import FakeClock
-from fake_cluster import AGENT, POLICY, FakeCluster
+from fake_cluster import AGENT, POLICY, SERVER, FakeCluster
 from mcp_operator.events import Recorder
+from mcp_operator.images.contract import Tool
+from mcp_operator.reconcile import manifests_store
 from mcp_operator.reconcile.policy import RESYNC, PolicyReconciler
 from mcp_operator.reconcile.services import Services
 from mcp_operator.settings import Settings
@@ -80,3 +82,90 @@ def test_an_agent_that_cannot_be_read_and_a_namespace_that_is_going_are_not_coun
     world.cluster.add(POLICY, "cap", {"tools": {}})
     world.reconciler.reconcile("", "cap")
     assert world.cluster.status(POLICY, "cap")["agents"] == ["team/dev"]
+
+
+def _server(world: World, tools: tuple[str, ...], count: int | None = None) -> None:
+    raw = world.cluster.add(SERVER, "files", {"source": {"git": {"url": "https://git.test/files"}}})
+    listed = [{"name": tool, "hash": "sha256:0"} for tool in tools]
+    raw["status"] = {"tools": listed, "toolCount": len(tools) if count is None else count}
+
+
+@pytest.mark.requirement("O-20")
+def test_a_policy_says_what_it_denies_and_to_whom(world: World) -> None:
+    _server(world, ("read", "write"))
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write"]}})
+    world.reconciler.reconcile("", "cap")
+    status = world.cluster.status(POLICY, "cap")
+    assert (status["matchedServers"], status["servers"]) == (1, ["team/files"])
+    assert (status["denied"], status.get("wouldDeny"), status["summary"]) == (1, None, "Ready")
+    world.cluster.add(POLICY, "cap", {"enforcement": "Audit", "tools": {"deny": ["write"]}})
+    world.reconciler.reconcile("", "cap")
+    status = world.cluster.status(POLICY, "cap")
+    assert (status.get("denied"), status["wouldDeny"]) == (None, 1)
+
+
+@pytest.mark.requirement("O-20")
+def test_a_misspelt_glob_is_a_warning_while_it_is_there(world: World) -> None:
+    _server(world, ("read", "write"))
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["wirte"]}})
+    world.reconciler.reconcile("", "cap")
+    assert world.cluster.condition(POLICY, "cap", "MatchesNothing") == ("True", "GlobsMatchNothing")
+    assert world.cluster.condition(POLICY, "cap", "Ready") == ("True", "Succeeded")
+    assert world.cluster.status(POLICY, "cap")["summary"] == "matches nothing: tools.deny: wirte"
+    assert world.cluster.reasons == ["GlobsMatchNothing", "Ready"]
+    world.reconciler.reconcile("", "cap")
+    assert world.cluster.writes == ["status ToolPolicy"]
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write"]}})
+    world.reconciler.reconcile("", "cap")
+    assert world.cluster.condition(POLICY, "cap", "MatchesNothing") == ("absent", "")
+    assert "unmatched" not in world.cluster.status(POLICY, "cap")
+
+
+@pytest.mark.requirement("O-20")
+def test_a_glob_is_not_called_misspelt_while_not_all_tools_are_known(world: World) -> None:
+    _server(world, ("read",), count=60)
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["wirte"]}})
+    world.reconciler.reconcile("", "cap")
+    assert world.cluster.condition(POLICY, "cap", "MatchesNothing") == ("absent", "")
+
+
+@pytest.mark.requirement("O-20")
+def test_the_tools_that_a_status_has_no_room_for_are_counted_too(world: World) -> None:
+    _server(world, ("read",), count=2)
+    raw = world.cluster.get(SERVER, "team", "files")
+    assert raw is not None
+    tools = [Tool(name=name, hash="sha256:0") for name in ("read", "write")]
+    manifests_store.write(world.cluster, raw, tools)
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write", "wirte"]}})
+    world.reconciler.reconcile("", "cap")
+    status = world.cluster.status(POLICY, "cap")
+    assert (status["denied"], status["unmatched"]) == (1, ["tools.deny: wirte"])
+
+
+@pytest.mark.requirement("O-20")
+def test_servers_are_looked_at_when_a_policy_about_sources_comes_changes_and_goes(world: World) -> None:
+    _server(world, ("read",))
+    server = Key("MCPServer", "team", "files")
+    world.cluster.add(POLICY, "cap", {"sources": {"allow": ["npm:*"]}})
+    world.reconciler.reconcile("", "cap")
+    assert world.woken.count(server) == 1
+    world.cluster.add(POLICY, "cap", {"tools": {}})
+    world.reconciler.reconcile("", "cap")
+    assert world.woken.count(server) == 2  # it no longer refuses
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["x"]}})
+    world.reconciler.reconcile("", "cap")
+    assert world.woken.count(server) == 2
+    world.cluster.add(POLICY, "cap", {"sources": {"allow": []}})
+    world.reconciler.reconcile("", "cap")
+    world.cluster.remove("toolpolicies", "cap", "")
+    world.reconciler.reconcile("", "cap")
+    assert world.woken.count(server) == 4
+
+
+@pytest.mark.requirement("O-20")
+def test_servers_behind_guards_are_looked_at_with_every_change_of_a_policy(world: World) -> None:
+    _server(world, ("read",))
+    world.cluster.status(SERVER, "files")["endpoint"] = {"url": "https://x", "transport": "http", "audience": "a"}
+    world.cluster.add(POLICY, "cap", {"tools": {"deny": ["x"]}})
+    world.reconciler.reconcile("", "cap")
+    assert Key("MCPServer", "team", "files") in world.woken

@@ -7,7 +7,8 @@ from fake_builder import BOUND, COMMIT, failure
 from fake_cluster import AGENT
 from mcp_operator.images.contract import GitSource, Step
 from mcp_operator.jobs import State
-from mcp_operator.reconcile.commits import INTERVAL
+from mcp_operator.reconcile import manifests_store
+from mcp_operator.reconcile.revisions import INTERVAL
 from mcp_operator.workqueue import Key
 from server_world import World
 
@@ -32,7 +33,7 @@ def test_a_new_server_is_built_and_its_image_and_tools_are_in_the_status(world: 
         "True"
     ] * 5
     assert status["image"]["reference"] == f"registry.test/mcp/team/one@sha256:{COMMIT[:8]}"
-    assert status["source"] == {"commit": COMMIT}
+    assert status["source"] == {"name": "git:https://git.test/one", "revision": COMMIT, "commit": COMMIT}
     assert [tool["name"] for tool in status["tools"]] == ["read", "write"]
     assert (status["toolCount"], status["summary"], status["observedGeneration"]) == (2, "Ready", 1)
     assert world.cluster.reasons == ["BuildStarted", "ImageBuilt", "Ready"]
@@ -140,7 +141,7 @@ def test_a_new_spec_cancels_the_build_that_runs(world: World) -> None:
     world.builder.started.clear()
     world.look()
     assert world.builder.started.wait(BOUND)
-    sources = [request.source for request in world.builder.requests]
+    sources = [request.source for request in world.builder.builds]
     assert [source.url for source in sources if isinstance(source, GitSource)] == [
         "https://git.test/one",
         "https://git.test/two",
@@ -215,8 +216,11 @@ def test_agents_are_looked_at_when_an_image_is_there(world: World) -> None:
 def test_a_status_stays_small_whatever_a_server_answers(world: World) -> None:
     world.builder.tools = (*(f"tool-{number}" for number in range(700)), "x" * 5000)
     world.build(world.apply())
-    assert len(world.status["tools"]) == 500
+    assert len(world.status["tools"]) == 50
     assert world.status["toolCount"] == 701
+    known = manifests_store.read(world.cluster, "team", "one", world.status["toolsHash"])
+    assert known is not None
+    assert len(known) == 701
 
 
 def test_a_result_is_not_lost_when_the_status_cannot_be_written(world: World) -> None:
@@ -229,3 +233,17 @@ def test_a_result_is_not_lost_when_the_status_cannot_be_written(world: World) ->
     world.look()
     assert world.condition("Ready") == ("True", "Succeeded")
     assert len(world.builder.requests) == 1
+
+
+@pytest.mark.requirement("O-13")
+def test_an_agent_that_is_written_in_a_server_is_made_and_told_among_its_conditions(world: World) -> None:
+    template = {"spec": {"containers": [{"name": "agent", "image": "agent:1"}]}}
+    world.build(world.apply(agent={"template": template}))
+    child = world.cluster.objects["mcpagents", "team", "one"]
+    assert child["spec"]["servers"] == [{"name": "one", "tools": {"deny": []}}]
+    assert world.condition("AgentApplied") == ("True", "Succeeded")
+    assert world.condition("Ready")[0] == "True"
+    child["metadata"]["ownerReferences"] = []
+    world.look()
+    assert world.condition("AgentApplied") == ("False", "AgentNameTaken")
+    assert world.condition("Ready") == ("False", "AgentNameTaken")

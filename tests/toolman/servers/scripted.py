@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,12 @@ def ask(identifier: object, method: str) -> None:
     answers.append({"for": identifier})
 
 
+def wait(identifier: object, seconds: float | None = None) -> None:
+    waiting.append(identifier)
+    if seconds is not None:
+        threading.Timer(seconds, reply, (identifier, text("at last"))).start()
+
+
 def daemon(identifier: object, *, session: bool = False) -> None:
     reply(identifier, text({"pid": subprocess.Popen(["sleep", "1000"], start_new_session=session).pid}))
 
@@ -96,7 +103,7 @@ CALLS: dict[str, Callable[..., None]] = {
     "rich": lambda i, _: reply(i, RICH),
     "fail": lambda i, _: send(id=i, error=ERROR),
     "progress": lambda i, p: progress(i, p, **p.get("arguments", {})),
-    "wait": lambda i, _: waiting.append(i),
+    "wait": lambda i, p: wait(i, **p.get("arguments", {})),
     "die": lambda *_: os.kill(os.getpid(), signal.SIGKILL),
     "change": lambda i, p: change(i, p["arguments"]["tools"], p["arguments"].get("times", 1)),
     "ask": lambda i, p: ask(i, p["arguments"]["method"]),

@@ -255,6 +255,17 @@ async def test_nobody_listening_is_said_at_once_and_nothing_was_sent() -> None:
     assert "secret" not in str(problem.value)
 
 
+@pytest.mark.requirement("O-01")
+async def test_no_byte_goes_to_an_address_where_the_server_may_not_be() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        async with client(f"http://localhost:{listener.getsockname()[1]}/mcp", reach="elsewhere") as found:
+            with pytest.raises(Broken, match="its host leads to where no server may be"):
+                await post(found).answer()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 async def test_a_name_that_nobody_knows_is_said() -> None:
     async with client("http://nobody.invalid/mcp") as found:
         with pytest.raises(Broken, match="its name is not known"):

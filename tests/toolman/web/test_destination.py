@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lab.pki import Authority
-from toolman.config import Http, Secret
+from toolman.config import Http, Reach, Secret
 from toolman.upstreams import Failure
 from toolman.upstreams.web import destination as module
 from toolman.upstreams.web.destination import Destination, parse
@@ -93,6 +93,19 @@ def test_a_secret_is_read_from_its_file_and_again_when_that_changes(
     assert b"Authorization: Bearer two\r\n" in found.head(b"POST")
     secret.unlink()
     assert b"Authorization: Bearer two\r\n" in found.head(b"POST")
+
+
+@pytest.mark.requirement("O-04")
+def test_a_token_is_a_header_of_its_own_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_AGAIN", -1.0)
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    found = Destination(Http(url="https://h", token=Secret(file=str(file))))
+    assert b"\r\nAuthorization: Bearer first\r\n" in found.head(b"POST")
+    file.write_text("second one")
+    assert b"\r\nAuthorization: Bearer second one\r\n" in found.head(b"POST")
+    with pytest.raises(Failure, match="both a token and the header Authorization"):
+        Destination(Http(url="https://h", headers={"authorization": "x"}, token=Secret(file=str(file))))
 
 
 def test_a_secret_that_cannot_be_read_is_an_error_that_agents_may_see(tmp_path: Path) -> None:
@@ -188,3 +201,26 @@ async def test_authorities_that_cannot_be_read_are_an_error() -> None:
     with pytest.raises(Failure, match="its ca cannot be read"):
         async with client("https://h/", ca="/nowhere/ca.pem"):
             pass
+
+
+@pytest.mark.requirement("O-01")
+@pytest.mark.parametrize(
+    ("reach", "address", "allowed"),
+    [
+        ("public", "8.8.8.8", True),
+        ("public", "10.0.0.1", False),
+        ("public", "169.254.169.254", False),
+        ("elsewhere", "10.0.0.1", True),
+        ("elsewhere", "127.0.0.1", False),
+        ("elsewhere", "::ffff:169.254.169.254", False),
+        ("any", "127.0.0.1", True),
+    ],
+)
+def test_a_host_may_lead_only_to_where_the_configuration_lets_it(reach: Reach, address: str, *, allowed: bool) -> None:
+    destination = Destination(Http(url="https://mcp.example.com", reach=reach))
+    if allowed:
+        destination.check([address])
+        return
+    with pytest.raises(Failure) as told:
+        destination.check(["8.8.8.8", address])
+    assert address not in str(told.value)  # agents may see it

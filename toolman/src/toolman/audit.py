@@ -39,6 +39,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         time: When it was over, UTC.
+        caller: Who has shown a token that names a Pod; see ``guard`` in :mod:`toolman.config`.
         client: Name and version that the client gives itself.
         session: Label of the client's session, or of its token.
         kind: What was used.
@@ -55,6 +56,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     time: dt.datetime
+    caller: str = ""
     client: str = ""
     session: str
     kind: Kind = "tools"

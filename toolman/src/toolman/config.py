@@ -47,6 +47,18 @@ class Secret(_Strict, frozen=True):
     file: str
 
 
+class Token(_Strict, frozen=True):
+    """A bearer token that callers must show: one of these.
+
+    Attributes:
+        file: Path of a file that holds it; read again when the file changes.
+        sha256: Its hash, 64 hexadecimal digits: then nobody who reads the configuration knows it.
+    """
+
+    file: str | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
+
+
 class Certificate(_Strict, frozen=True):
     """What TLS is served with.
 
@@ -103,7 +115,7 @@ class Admin(_Strict, frozen=True):
 
     host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the Pod
     port: Port = 9464
-    token: Secret | None = None
+    token: Token | None = None
 
 
 class Process(_Strict, frozen=True, tag_field="kind", tag="process"):
@@ -128,18 +140,25 @@ class Pipes(_Strict, frozen=True, tag_field="kind", tag="pipes"):
     directory: str
 
 
+Reach = Literal["any", "elsewhere", "public"]
+
+
 class Http(_Strict, frozen=True, tag_field="kind", tag="http"):
     """A server that speaks streamable HTTP.
 
     Attributes:
         url: ``http://`` or ``https://``, of its endpoint.
         headers: Sent with every request: a text, or a file that holds it.
+        token: Sent as ``Authorization: Bearer``; instead of that header.
         ca: PEM file of the authorities to trust instead of the system's.
+        reach: Where its host may be: anywhere; not on this machine, its link or at a cloud's metadata; in the Internet.
     """
 
     url: str
     headers: dict[str, str | Secret] = {}
+    token: Secret | None = None
     ca: str | None = None
+    reach: Reach = "any"
 
 
 class Sse(_Strict, frozen=True, tag_field="kind", tag="sse"):
@@ -148,12 +167,16 @@ class Sse(_Strict, frozen=True, tag_field="kind", tag="sse"):
     Attributes:
         url: ``http://`` or ``https://``, of its event stream.
         headers: Sent with every request: a text, or a file that holds it.
+        token: Sent as ``Authorization: Bearer``; instead of that header.
         ca: PEM file of the authorities to trust instead of the system's.
+        reach: Where its host may be: anywhere; not on this machine, its link or at a cloud's metadata; in the Internet.
     """
 
     url: str
     headers: dict[str, str | Secret] = {}
+    token: Secret | None = None
     ca: str | None = None
+    reach: Reach = "any"
 
 
 class Docker(_Strict, frozen=True, tag_field="kind", tag="docker"):
@@ -254,6 +277,54 @@ class SessionStore(_Strict, frozen=True):
     ttl: Seconds = 1800.0
 
 
+class Reviewer(_Strict, frozen=True):
+    """The Kubernetes API that says whose a token is.
+
+    Attributes:
+        url: Of its TokenReviews.
+        token: What toolman itself shows there.
+        ca: PEM file of the authorities to trust.
+    """
+
+    url: str = "https://kubernetes.default.svc/apis/authentication.k8s.io/v1/tokenreviews"
+    token: Secret = Secret(file="/var/run/secrets/kubernetes.io/serviceaccount/token")
+    ca: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+
+class Caller(_Strict, frozen=True):
+    """One Pod that may call.
+
+    Attributes:
+        pod: Its UID.
+        name: Names it in the audit log.
+        layers: What it may use, asked after the layers for all callers; nothing without any.
+    """
+
+    pod: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    layers: tuple[Layer, ...] = ()
+
+
+class Guard(_Strict, frozen=True):
+    """Who may call a server that many Pods share. Each caller has its own layers, limits and sessions.
+
+    Attributes:
+        audience: What a caller's service account token must be meant for.
+        review: Who is asked about tokens.
+        cache: Seconds for which an answer about a token counts.
+        callers: The Pods; others are refused.
+        drain: Seconds for which toolman goes on when it is told to end, while clients connect again elsewhere.
+        grace: Seconds after that for calls on their way.
+    """
+
+    audience: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    review: Reviewer = Reviewer()
+    cache: Seconds = 60.0
+    callers: tuple[Caller, ...] = ()
+    drain: Seconds = 6.0
+    grace: Seconds = 30.0
+
+
 class Config(_Strict, frozen=True):
     """The whole file.
 
@@ -264,6 +335,7 @@ class Config(_Strict, frozen=True):
         naming: How agents see tools: ``server__tool``, or the server's own name.
         servers: In the order in which their tools are listed.
         layers: Who allows and denies what, asked in their order; a server that no enforcing layer is about is closed.
+        guard: Who may call, where that is not whoever reaches the port; only with ``listen.tls``.
         audit: The audit log.
         sessions: The sessions of clients.
     """
@@ -274,6 +346,7 @@ class Config(_Strict, frozen=True):
     naming: Naming = "prefixed"
     servers: tuple[Server, ...] = ()
     layers: tuple[Layer, ...] = ()
+    guard: Guard | None = None
     audit: AuditLog = AuditLog()
     sessions: SessionStore = SessionStore()
 

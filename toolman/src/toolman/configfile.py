@@ -253,6 +253,28 @@ def _callers(found: config.Config) -> Iterator[str]:
         yield "listen.refuseUids needs listen.loopback: users are known on this machine alone"
 
 
+def _tokens(found: config.Config) -> Iterator[str]:
+    token = found.admin.token if found.admin is not None else None
+    if token is not None and (token.file is None) is (token.sha256 is None):
+        yield "admin.token needs either file or sha256"
+
+
+def _guarded(found: config.Config) -> Iterator[str]:
+    if found.guard is None:
+        return
+    if found.listen.tls is None:
+        yield "guard needs listen.tls: tokens must not be sent in the clear"
+    if found.listen.token is not None:
+        yield "guard and listen.token exclude each other: a request has one Authorization header"
+    if found.sessions.store != "memory":
+        yield "guard needs sessions.store: memory, for a session is its caller's alone"
+    if not found.guard.review.url.startswith("https://") or _url_problem(found.guard.review.url):
+        yield "guard.review.url must be https://HOST[:PORT]/PATH"
+    for pod, count in Counter(caller.pod for caller in found.guard.callers).items():
+        if count > 1:
+            yield f"two guard.callers are the Pod {pod!r}: keep one of them"
+
+
 def _urls(found: config.Config) -> Iterator[str]:
     for index, server in enumerate(found.servers):
         if isinstance(server.upstream, config.Http | config.Sse):
@@ -274,4 +296,4 @@ def _url_problem(url: str) -> str:
     return ""
 
 
-_CHECKS: tuple[Callable[[config.Config], Iterator[str]], ...] = (_texts, _names, _callers, _urls)
+_CHECKS: tuple[Callable[[config.Config], Iterator[str]], ...] = (_texts, _names, _callers, _tokens, _guarded, _urls)

@@ -133,6 +133,7 @@ class Metrics:
         self.denied = Counter("denied_total", "Uses of what a client may not see, or is not there.", ("kind",))
         self.would_deny = Counter("would_deny_total", "Uses that a layer in audit mode would have denied.", ("kind",))
         self.limited = Counter("limited_total", "Calls refused because a limit was reached.", ("limit",))
+        self.refused = Counter("guard_refused_total", "Requests that the guard refused for who sent them.", ("reason",))
         self.reloads = Counter("config_reloads_total", "Changes of the configuration file.", ("result",))
         self.reload_ok = Metric("config_last_reload_successful", "Whether the file as it is now is in force.")
         self.up = Metric("upstream_up", "Whether a server is running.", ("server",))

@@ -22,11 +22,12 @@ import uvloop
 from toolman import listeners, memory, ports, reload, tokens, traces
 from toolman.audit import Audit
 from toolman.callers import Doorkeeper, Lookup
+from toolman.config import ConfigError, Secret
 from toolman.core.dispatch import Dispatcher
 from toolman.core.gateway import Gateway
 from toolman.core.inspection import Inspection
 from toolman.front import runner
-from toolman.front.bearer import Bearer
+from toolman.front.bearer import Bearer, Hashed
 from toolman.front.connection import Front
 from toolman.front.endpoint import Endpoint
 from toolman.front.population import Population
@@ -36,9 +37,12 @@ from toolman.upstreams import kinds
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from toolman.config import Certificate, Config
+    from toolman.front.bearer import Check
     from toolman.front.runner import Server
+    from toolman.guarded import Guarded
     from toolman.sessions import Store
     from toolman.store import RedisStore
 
@@ -80,6 +84,22 @@ class Parts(NamedTuple):
     dispatcher: Dispatcher
     connections: Population
     front: Front
+    guarded: Guarded | None = None
+
+    @property
+    def grace(self) -> float:
+        """Seconds for calls on their way when toolman is told to end."""
+        return GRACE if self.guarded is None else self.guarded.grace
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether clients are to be sent here."""
+        return self.guarded is None or self.guarded.is_ready
+
+    async def drain(self) -> None:
+        """Have clients go elsewhere, where there is an elsewhere."""
+        if self.guarded is not None:
+            await self.guarded.drain()
 
 
 def serve(config: Config, path: Path | None = None, overrides: Overrides | None = None) -> None:
@@ -111,6 +131,8 @@ def assemble(config: Config, audit: Audit, store: Store | None = None) -> Parts:
         audit: Gets a record for each use of something.
         store: Where sessions outlive this process.
     """
+    if config.guard is not None:
+        return _assemble_guard(config, audit)
     loop = asyncio.get_running_loop()
     sessions = Sessions(loop.time, config.sessions.ttl, store)
     gateway = Gateway(config, kinds.Connectors(), sessions)
@@ -120,6 +142,22 @@ def assemble(config: Config, audit: Audit, store: Store | None = None) -> Parts:
     endpoint = Endpoint(dispatcher, gateway, sessions, connections, loop.time)
     doorkeeper = Doorkeeper(lambda: gateway.config.listen.refuse_uids, Lookup(Diagnosis()), loop.time)
     return Parts(gateway, sessions, dispatcher, connections, Front(endpoint, doorkeeper, connections))
+
+
+def _assemble_guard(config: Config, audit: Audit) -> Parts:
+    """Put together what serves the callers of a guard, each of which has a gateway of its own."""
+    from toolman.core.realms import Trunk  # noqa: PLC0415 - only where there is a guard
+    from toolman.guarded import Guarded  # noqa: PLC0415
+    from toolman.tenants import for_trunk  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    sessions = Sessions(loop.time, config.sessions.ttl)
+    trunk = Trunk(for_trunk(config), kinds.Connectors(), sessions)
+    dispatcher = Dispatcher(trunk, audit, tokens.raw(32))
+    connections = Population(loop.time, loop.call_later)
+    guarded = Guarded(config, trunk, dispatcher, audit, connections)
+    doorkeeper = Doorkeeper(lambda: trunk.config.listen.refuse_uids, Lookup(Diagnosis()), loop.time)
+    return Parts(trunk, sessions, dispatcher, connections, Front(guarded.door, doorkeeper, connections), guarded)
 
 
 async def _serve(config: Config, path: Path | None, overrides: Overrides, bound: ports.Bound) -> None:
@@ -133,10 +171,7 @@ async def _serve(config: Config, path: Path | None, overrides: Overrides, bound:
     parts.gateway.traces = tracing = traces.open_traces(os.environ)
     await kinds.prepare(config.servers)
     parts.gateway.start()
-    sockets, probes = bound
-    servers = [(runner.agents(parts.front, config.listen.tls), sockets)]
-    if probes:
-        servers.append((runner.admin(lambda: not ending.is_set(), inspection, _bearer(config)), probes))
+    servers = _servers(config, bound, parts, inspection, lambda: not ending.is_set() and parts.is_ready)
     tasks = [asyncio.create_task(server.serve(each), name="http") for server, each in servers]
     if path is not None:
         apply = functools.partial(_apply, overrides, parts, audit)
@@ -144,11 +179,12 @@ async def _serve(config: Config, path: Path | None, overrides: Overrides, bound:
         tasks.append(asyncio.create_task(watch, name="configuration watch"))
     for task in tasks:
         task.add_done_callback(lambda _: ending.set())  # none of them ends by itself: a bug must not go unseen
-    _announce(config, sockets)
+    _announce(config, bound[0])
     memory.settle()
     try:
         await ending.wait()
         log.info("ending")
+        await parts.drain()
     finally:
         await _end(parts, [server for server, _ in servers], tasks)
         if store is not None:
@@ -158,16 +194,36 @@ async def _serve(config: Config, path: Path | None, overrides: Overrides, bound:
         audit.close()
 
 
-def _bearer(config: Config) -> Bearer | None:
+def _servers(
+    config: Config, bound: ports.Bound, parts: Parts, inspection: Inspection, is_serving: Callable[[], bool]
+) -> list[tuple[Server, list[socket.socket]]]:
+    """Give what serves the two ports."""
+    sockets, probes = bound
+    servers = [(runner.agents(parts.front, config.listen.tls, parts.grace - GRACE), sockets)]
+    if probes:
+        servers.append((runner.admin(is_serving, inspection, _bearer(config)), probes))
+    return servers
+
+
+def _bearer(config: Config) -> Check | None:
     """Give what checks who asks for the report, if there is one to be had."""
     token = config.admin.token if config.admin is not None else None
-    return None if token is None else Bearer(token, asyncio.get_running_loop().time)
+    if token is None:
+        return None
+    if token.sha256 is not None:
+        return Hashed(token.sha256)
+    return Bearer(Secret(file=token.file or ""), asyncio.get_running_loop().time)
 
 
 def _apply(overrides: Overrides, parts: Parts, audit: Audit, found: Config) -> None:
     """Put another configuration in force as a whole, or raise and leave all as it was."""
     config = overrides.apply(found)
-    parts.gateway.apply(config)
+    if parts.guarded is not None:
+        parts.guarded.apply(config)
+    elif config.guard is not None:
+        raise ConfigError("guard cannot be added or removed while toolman runs: restart it")
+    else:
+        parts.gateway.apply(config)
     parts.sessions.ttl = config.sessions.ttl
     audit.use(config.audit.sink)
 
@@ -193,12 +249,16 @@ async def _end(parts: Parts, servers: list[Server], tasks: list[asyncio.Task[Non
         server.end()
     parts.sessions.end_streams()
     parts.dispatcher.end_listens()
+    if parts.guarded is not None:
+        parts.guarded.tenants.end_streams()
     for task in tasks[len(servers) :]:
         task.cancel()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE):
+        async with asyncio.timeout(parts.grace):
             while parts.connections.is_serving:  # noqa: ASYNC110 - once, at the very end
                 await asyncio.sleep(_POLL)
+    if parts.guarded is not None:
+        await parts.guarded.stop()
     await parts.gateway.stop()  # what is still on its way is answered with an error
     await parts.sessions.settle()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)

@@ -175,14 +175,18 @@ class Sessions:
         clock: Seconds, monotonic.
         ttl: Seconds without a request or an open stream after which a session ends.
         store: Where they outlive toolman, None for nowhere.
+        most: How many there may be; the one that was idle for the longest makes room.
 
     Attributes:
         arrived: Called with a session that was brought back from the store.
         left: Called with a session that has ended.
     """
 
-    def __init__(self, clock: Callable[[], float], ttl: float, store: Store | None = None) -> None:
+    def __init__(
+        self, clock: Callable[[], float], ttl: float, store: Store | None = None, most: int | None = None
+    ) -> None:
         self.ttl = ttl
+        self._most = most
         self.arrived: Callable[[Session], None] = _ignore
         self.left: Callable[[Session], None] = _ignore
         self._clock = clock
@@ -298,7 +302,7 @@ class Sessions:
         await asyncio.gather(*self._tasks)
 
     def _add(self, identifier: str, stored: Stored) -> Session:
-        if len(self._all) >= MAX_SESSIONS:
+        if len(self._all) >= (self._most or MAX_SESSIONS):
             self._drop(next((session for session in self._all.values() if not session.is_busy), next(iter(self))))
         session = self._all[identifier] = Session(identifier, stored, self._budget, self._clock())
         return session

@@ -15,7 +15,7 @@ from mcp_operator.images.engine import Engine
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mcp_operator.images.contract import BuildRequest
+    from mcp_operator.images.contract import Trial
     from mcp_operator.images.engine import Image
 
 _FOLDER = "toolman-build-"
@@ -29,7 +29,7 @@ _PAUSE = 0.2
 _QUIET_LOOKS = 2
 
 
-def owner(request: BuildRequest) -> dict[str, str]:
+def owner(request: Trial) -> dict[str, str]:
     """Give the labels by which everything made for a request is found again."""
     return {
         names.LABEL_UID: request.uid,

@@ -89,7 +89,35 @@ class RegistryAuth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildRequest:
+class Trial:
+    """How an image is tried out, whoever made it.
+
+    Attributes:
+        uid: Unique owner of everything that is made (label ``toolman.dev/uid``), for cleaning up.
+        installation: Whose owners these are, where several share an engine: a sweep touches its own only.
+        args: Arguments for the handshake, after the start command, as the Pod will give them.
+        env: Environment for the handshake. Never a secret's value: callers put a placeholder.
+        as_asked: The handshake gets no placeholders that the request does not have: for who runs servers exactly so.
+            Otherwise they are tried, and recorded.
+        transport: How the server is spoken with, where the user says so.
+        port: Where it then listens, for HTTP.
+        path: Of its endpoint, for HTTP.
+        timeout: Seconds for all steps before the push together.
+    """
+
+    uid: str
+    installation: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    as_asked: bool = False
+    transport: Transport | None = None
+    port: int | None = None
+    path: str = ""
+    timeout: float = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest(Trial):
     """One image to build.
 
     Attributes:
@@ -97,8 +125,6 @@ class BuildRequest:
         runtime: Which detector to use; ``auto`` tries all.
         dockerfile: The repository's own, relative to the source's path, for the runtime ``dockerfile``.
         command: Start command instead of the detected one.
-        args: Arguments for the handshake, after the start command, as the Pod will give them.
-        env: Environment for the handshake. Never a secret's value: callers put a placeholder.
         system_packages: Debian packages besides those that were found to be needed.
         build_args: Of a Dockerfile of the repository's own. Never a secret: they stay in the image.
         platforms: ``linux/amd64``; more than one needs buildx.
@@ -107,26 +133,17 @@ class BuildRequest:
         auth: For the push, instead of what the engine's configuration has.
         push: Whether to push at all.
         verify: Whether to shake hands with the image; without, nothing is known of its tools.
-        as_asked: The handshake gets nothing that the request does not have, and must succeed over stdio: for who runs
-            servers exactly so. Otherwise placeholders and HTTP are tried, and recorded.
         deployment_id: Names the MCPServer object in labels and a tag.
-        uid: Unique owner of everything that is made (label ``toolman.dev/uid``), for cleaning up.
-        installation: Whose owners these are, where several share an engine: a sweep touches its own only.
         keep_older: Earlier images of this owner stay in the engine; otherwise they are only in the registry.
-        timeout: Seconds for all steps before the push together.
         push_timeout: Seconds for the push.
     """
 
     source: Source
     repository: str
     deployment_id: str
-    uid: str
-    installation: str = ""
     runtime: Runtime = "auto"
     dockerfile: str = "Dockerfile"
     command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
     system_packages: tuple[str, ...] = ()
     build_args: dict[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()
@@ -134,9 +151,7 @@ class BuildRequest:
     auth: RegistryAuth | None = field(default=None, repr=False)
     push: bool = True
     verify: bool = True
-    as_asked: bool = False
     keep_older: bool = False
-    timeout: float = 600
     push_timeout: float = 300
 
 

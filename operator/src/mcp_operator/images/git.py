@@ -37,6 +37,7 @@ MAX_PACK = 512 * 1024 * 1024
 
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_TAGS = "refs/tags/"
 
 
 def resolve(source: GitSource, settings: Settings, cancelled: threading.Event | None = None) -> str:
@@ -54,17 +55,38 @@ def resolve(source: GitSource, settings: Settings, cancelled: threading.Event | 
         return source.commit
     git_auth.check(source.credentials, remote.protocol)
     wanted = _ref(source)
-    # Named so that a sweep finds it: should this process be killed, credentials would be left in it.
-    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix("resolve")) as folder:
-        git = _Git(Path(folder) / "empty", remote, Budget(RESOLVE_SECONDS, cancelled), settings, source.credentials)
-        git.folder.mkdir()
-        listing = git.run("ls-remote", "--", remote.url, wanted, f"{wanted}^{{}}").stdout.decode(errors="replace")
-    found = {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
+    found = _listed(source, remote, settings, cancelled, wanted, f"{wanted}^{{}}")
     # An annotated tag is an object of its own; the line with ^{} names the commit behind it.
     commit = found.get(f"{wanted}^{{}}") or found.get(wanted) or ""
     if not _COMMIT.match(commit):
         raise git_errors.explain(f"couldn't find remote ref {wanted}", source.url, _describe(source))
     return commit
+
+
+def tags(source: GitSource, settings: Settings, cancelled: threading.Event | None = None) -> dict[str, str]:
+    """Give the tags of a repository, and the commit of each.
+
+    Raises:
+        BuildError: As :func:`clone`.
+        BuildCancelled: ``cancelled`` was set.
+    """
+    remote = git_url.remote(source.url, settings.git_protocols, settings.git_mirrors)
+    git_auth.check(source.credentials, remote.protocol)
+    found = _listed(source, remote, settings, cancelled, f"{_TAGS}*")
+    plain = {name.removeprefix(_TAGS): commit for name, commit in found.items() if not name.endswith("^{}")}
+    return {name: found.get(f"{_TAGS}{name}^{{}}", commit) for name, commit in plain.items() if _COMMIT.match(commit)}
+
+
+def _listed(
+    source: GitSource, remote: git_url.Remote, settings: Settings, cancelled: threading.Event | None, *patterns: str
+) -> dict[str, str]:
+    """Give what the remote's refs of some names point to."""
+    # Named so that a sweep finds it: should this process be killed, credentials would be left in it.
+    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix("resolve")) as folder:
+        git = _Git(Path(folder) / "empty", remote, Budget(RESOLVE_SECONDS, cancelled), settings, source.credentials)
+        git.folder.mkdir()
+        listing = git.run("ls-remote", "--", remote.url, *patterns).stdout.decode(errors="replace")
+    return {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
 
 
 def clone(source: GitSource, settings: Settings, folder: Path, budget: Budget) -> Checkout:

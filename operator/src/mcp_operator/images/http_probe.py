@@ -73,17 +73,32 @@ def find(dial: Dial, port: int, paths: Iterable[str], budget: Budget) -> Found:
     raise nearest or HandshakeError(f"it speaks HTTP at port {port}, and no MCP at {', '.join(tried)}")
 
 
-def _streamable(web: Web, path: str, budget: Budget) -> Found:
+def ask(web: Web, transport: Transport, path: str, budget: Budget) -> Found:
+    """Shake hands at one path by one transport, and end the session: the server goes on after us.
+
+    Raises:
+        HandshakeError: It is no endpoint that works; the text says how it answers.
+        BuildCancelled: The budget says so.
+        BuildError: The time is used up.
+    """
+    return _sse(web, path, budget) if transport == "sse" else _streamable(web, path, budget, is_kept=True)
+
+
+def _streamable(web: Web, path: str, budget: Budget, *, is_kept: bool = False) -> Found:
     eras: tuple[Era, ...] = ("legacy", "modern")
     wrong: HandshakeError | None = None
     for era in eras:
         peer = _Streamable(web, path, budget)
         try:
-            return Found(handshake.perform(peer, era), "streamable-http", peer.path)
-        except Refused:
-            raise wrong or Refused(0) from None
+            found = Found(handshake.perform(peer, era), "streamable-http", peer.path)
+        except Refused as error:
+            raise wrong or error from None
         except HandshakeError as error:
             wrong = wrong or error
+        else:
+            if is_kept:
+                peer.end()
+            return found
     raise wrong or Refused(0)
 
 
@@ -116,7 +131,7 @@ class _Streamable:
                     raise
                 self.path = error.location
         else:
-            raise Refused(0)
+            raise Refused(http.client.TEMPORARY_REDIRECT)
         if method == "initialize":
             version = str(result.get("protocolVersion"))
             if _HEADER_VALUE.fullmatch(version):
@@ -128,6 +143,15 @@ class _Streamable:
         body = json.dumps({"jsonrpc": "2.0", "method": method}).encode()
         with self._web.request("POST", self.path, self._headers({}), body, self._budget) as response:
             http_client.body_of(response)
+
+    def end(self) -> None:
+        """End the session, if there is one; servers may refuse that."""
+        if "Mcp-Session-Id" in self._session:
+            with (
+                contextlib.suppress(HandshakeError),
+                self._web.request("DELETE", self.path, self._session, None, self._budget) as response,
+            ):
+                http_client.body_of(response)
 
     def _post(self, method: str, message: dict[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
         body = json.dumps(message).encode()

@@ -51,6 +51,18 @@ class _Release(NamedTuple):
     warnings: tuple[str, ...]
 
 
+def resolve(source: NpmSource, settings: Settings, budget: Budget) -> str:
+    """Give the version that a source means now, without fetching it.
+
+    Raises:
+        BuildError: There is no such package or version, or the registry does not answer.
+        BuildCancelled: The budget says so.
+    """
+    _check(source)
+    client = Client(settings.npm_registry, settings.build_ca_file, budget)
+    return _release(source, _document(source, settings, client)).version
+
+
 def fetch(source: NpmSource, settings: Settings, folder: Path, budget: Budget, command: Sequence[str]) -> Checkout:
     """Put a package into ``folder``, which must be empty.
 
@@ -58,13 +70,7 @@ def fetch(source: NpmSource, settings: Settings, folder: Path, budget: Budget, c
         BuildError: There is no such package or version, it is too large, not what was announced, or no MCP server.
         BuildCancelled: The budget says so.
     """
-    if not _NAME.match(source.package):
-        raise BuildError(
-            Reason.INVALID_SOURCE,
-            f"{redact.line(source.package)!r} is not the name of an npm package",
-            step=Step.FETCH,
-            hint="Give a name such as @scope/name, and the version apart from it.",
-        )
+    _check(source)
     client = Client(settings.npm_registry, settings.build_ca_file, budget)
     release = _release(source, _document(source, settings, client))
     packed = folder / "package.tgz"
@@ -89,6 +95,16 @@ def fetch(source: NpmSource, settings: Settings, folder: Path, budget: Budget, c
         package=_candidate(source.package, release.version, files, command),
         files=files,
     )
+
+
+def _check(source: NpmSource) -> None:
+    if not _NAME.match(source.package):
+        raise BuildError(
+            Reason.INVALID_SOURCE,
+            f"{redact.line(source.package)!r} is not the name of an npm package",
+            step=Step.FETCH,
+            hint="Give a name such as @scope/name, and the version apart from it.",
+        )
 
 
 def _document(source: NpmSource, settings: Settings, client: Client) -> dict[str, Any]:

@@ -61,6 +61,9 @@ def key(request: BuildRequest, commit: str, bases: Mapping[str, str], content: s
         "verify": request.verify,
         "bases": dict(bases),
     }
+    reach = (request.transport, request.port, request.path)
+    if any(reach):  # else what was built before they could be given would be built again
+        parts["reach"] = reach
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -56,6 +56,19 @@ class _File(NamedTuple):
     yanked: bool
 
 
+def resolve(source: PypiSource, settings: Settings, budget: Budget) -> str:
+    """Give the version that a source means now, without fetching it.
+
+    Raises:
+        BuildError: There is no such package or version, or the index does not answer.
+        BuildCancelled: The budget says so.
+    """
+    _check(source)
+    return _choose(
+        source, _files(source.package, settings, Client(settings.pypi_index, settings.build_ca_file, budget))
+    ).version
+
+
 def fetch(source: PypiSource, settings: Settings, folder: Path, budget: Budget, command: Sequence[str]) -> Checkout:
     """Put a package into ``folder``, which must be empty.
 
@@ -63,13 +76,7 @@ def fetch(source: PypiSource, settings: Settings, folder: Path, budget: Budget, 
         BuildError: There is no such package or version, it is too large, not what was announced, or no MCP server.
         BuildCancelled: The budget says so.
     """
-    if not _NAME.match(source.package) or (source.version and not _VERSION.match(source.version)):
-        raise BuildError(
-            Reason.INVALID_SOURCE,
-            f"{redact.line(source.package)} {redact.line(source.version or '')} is not a package and version of PyPI",
-            step=Step.FETCH,
-            hint="Give a name such as mcp-server-time, and an exact version such as 1.2.3.",
-        )
+    _check(source)
     client = Client(settings.pypi_index, settings.build_ca_file, budget)
     chosen = _choose(source, _files(source.package, settings, client))
     packed = folder / "package.archive"
@@ -96,6 +103,16 @@ def fetch(source: PypiSource, settings: Settings, folder: Path, budget: Budget, 
         package=_candidate(source.package, chosen.version, files, command),
         files=files,
     )
+
+
+def _check(source: PypiSource) -> None:
+    if not _NAME.match(source.package) or (source.version and not _VERSION.match(source.version)):
+        raise BuildError(
+            Reason.INVALID_SOURCE,
+            f"{redact.line(source.package)} {redact.line(source.version or '')} is not a package and version of PyPI",
+            step=Step.FETCH,
+            hint="Give a name such as mcp-server-time, and an exact version such as 1.2.3.",
+        )
 
 
 def _files(package: str, settings: Settings, client: Client) -> list[_File]:

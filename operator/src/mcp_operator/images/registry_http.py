@@ -75,7 +75,7 @@ class Connection:
 
     def __init__(self, name: Reference, auth: RegistryAuth | None, access: Access, budget: Budget, step: Step) -> None:
         self._name = name
-        self._auth = auth
+        self._auth = auth if auth and auth.username else None
         self._budget = budget
         self._step = step
         self._authorization = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ class Image:
         labels: Of its configuration.
         digests: ``repository@sha256:...`` each: where it was pushed to or pulled from.
         created: Seconds since the epoch.
+        command: Entry point and command. Known of inspected ones.
+        working_dir: Folder in which it starts. Known of inspected ones.
     """
 
     id: str
@@ -31,6 +34,8 @@ class Image:
     labels: Mapping[str, str] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     created: float = 0
+    command: tuple[str, ...] = ()
+    working_dir: str = ""
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -40,7 +45,12 @@ class Image:
 
 def inspected(found: Mapping[str, Any]) -> Image:
     """Read the answer to inspecting one image."""
-    return _image(found, (found.get("Config") or {}).get("Labels"), _epoch(str(found.get("Created", ""))))
+    config = found.get("Config") or {}
+    return dataclasses.replace(
+        _image(found, config.get("Labels"), _epoch(str(found.get("Created", "")))),
+        command=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
+        working_dir=config.get("WorkingDir") or "",
+    )
 
 
 def listed(found: Mapping[str, Any]) -> Image:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mcp_operator.images.attempt import Failure, Spoken
     from mcp_operator.images.budget import Budget
-    from mcp_operator.images.contract import BuildRequest, Transport
+    from mcp_operator.images.contract import Transport, Trial
     from mcp_operator.images.engine import Engine
     from mcp_operator.images.handshake import Era, Manifest
 
@@ -111,7 +111,7 @@ class _Run:
 def verify(
     engine: Engine,
     image: str,
-    request: BuildRequest,
+    request: Trial,
     budget: Budget,
     hear: Callable[[str], None],
     probe: Probe | None = None,
@@ -140,7 +140,7 @@ class _Verification:
         self,
         engine: Engine,
         image: str,
-        request: BuildRequest,
+        request: Trial,
         budget: Budget,
         hear: Callable[[str], None],
         probe: Probe,
@@ -150,8 +150,8 @@ class _Verification:
         self._request = request
         self._budget = budget
         self._hear = hear
-        self._hints = probe.hints
-        self._reach = attempt.Reach(probe.relay or image, probe.hints, cleanup.owner(request))
+        self._hints = _asked_for(probe.hints, request)
+        self._reach = attempt.Reach(probe.relay or image, self._hints, cleanup.owner(request))
 
     def run(self) -> Verified:
         """Try until it answers or nothing is left to try; then the error is the one of the most telling failure."""
@@ -182,9 +182,10 @@ class _Verification:
             for line in outcome.lines[-redact.TAIL_LINES :]:
                 self._hear(line)
             return outcome
-        if self._request.as_asked and outcome.transport != "stdio":
-            message = f"the server speaks MCP over HTTP, on port {outcome.port}, and not over stdio"
-            return attempt.Failure(message=message, code=diagnosis.LISTENS)
+        asked = self._request.transport
+        if asked and (asked == "stdio") != (outcome.transport == "stdio"):
+            message = f"the server speaks MCP over {outcome.transport}, and spec.run.transport says {asked}"
+            return attempt.Failure(message=message, code=diagnosis.ANSWERED)
         return self._verified(run, outcome, time.monotonic() - began)
 
     def _verified(self, run: _Run, spoken: Spoken, seconds: float) -> Verified:
@@ -240,6 +241,16 @@ class _Verification:
         there = {*self._request.env, *dict(run.env)}
         fresh = dict.fromkeys(name for name in wanted if name not in there)
         return [(name, given.get(name) or placeholders.value(name)) for name in fresh]
+
+
+def _asked_for(hints: Hints, request: Trial) -> Hints:
+    """Put what the user says of transport, port and path before what the server's files say."""
+    return dataclasses.replace(
+        hints,
+        transport=request.transport or hints.transport,
+        port=request.port or hints.port,
+        path=request.path or hints.path,
+    )
 
 
 def _explain(failures: list[Failure]) -> BuildError:

@@ -6,7 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
+from mcp_operator.manifests import upstreams
 from mcp_operator.manifests.metadata import metadata
+from mcp_operator.manifests.upstreams import Upstream
 from toolman import config
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ _NAMING: dict[str, config.Naming] = {"Prefixed": "prefixed", "Plain": "plain"}
 
 def toolman_config(
     agent: Resource[MCPAgentSpec],
-    servers: Sequence[RunningServer],
+    servers: Sequence[RunningServer | Upstream],
     layers: Sequence[Layer],
+    users: int | None = None,
+    report_hash: str | None = None,
 ) -> config.Config:
     """Give what toolman reads in an agent's Pod.
 
@@ -32,20 +36,40 @@ def toolman_config(
         agent: Whose Pod it is.
         servers: In the order in which :func:`mcp_operator.manifests.pod.agent_pod` gets them: it decides their users.
         layers: Who allows and denies what; see :mod:`mcp_operator.layers`.
+        users: How many containers of servers there may be in the Pod; without, as many as there are in ``servers``.
+        report_hash: Of the token with which the operator asks for reports; None where it does not.
     """
+    if users is None:
+        users = sum(not isinstance(server, Upstream) for server in servers)
     return config.Config(
         listen=config.Listen(
             loopback=True,
             port=names.TOOLMAN_PORT,
-            refuse_uids=tuple(names.server_uid(index) for index in range(len(servers))),
+            refuse_uids=tuple(names.server_uid(index) for index in range(users)),
         ),
-        admin=config.Admin(port=names.ADMIN_PORT),
+        admin=config.Admin(
+            port=names.ADMIN_PORT,
+            token=config.Token(sha256=report_hash) if report_hash is not None else None,
+        ),
         naming=_NAMING[agent.spec.tool_names],
-        servers=tuple(
-            config.Server(name=server.name, upstream=config.Pipes(directory=names.pipes_directory(server.name)))
-            for server in servers
-        ),
+        servers=tuple(_server(server) for server in servers),
         layers=tuple(layers),
+    )
+
+
+def _server(server: RunningServer | Upstream) -> config.Server:
+    if isinstance(server, Upstream):
+        return config.Server(
+            name=server.name,
+            upstream=upstreams.upstream(server),
+            manifest=server.manifest,
+            server_requests=server.server_requests,
+        )
+    return config.Server(
+        name=server.name,
+        upstream=config.Pipes(directory=names.pipes_directory(server.name)),
+        manifest=server.manifest,
+        server_requests=tuple(server.run.server_requests),
     )
 
 
@@ -59,6 +83,11 @@ def config_map(agent: Resource[MCPAgentSpec], written: config.Config) -> dict[st
     }
 
 
-def config_hash(written: config.Config) -> str:
-    """Hash a configuration: another hash in the Pod's annotation makes the kubelet refresh the file at once."""
-    return hashlib.sha256(config.dumps(written)).hexdigest()
+def config_hash(written: config.Config, inputs: str = "") -> str:
+    """Hash a configuration: another hash in the Pod's annotation makes the kubelet refresh the file at once.
+
+    Args:
+        written: The configuration.
+        inputs: Others whenever what toolman gets from Secrets and ConfigMaps is, which the kubelet refreshes as well.
+    """
+    return hashlib.sha256(config.dumps(written) + inputs.encode()).hexdigest()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
-from mcp_operator.manifests import security
+from mcp_operator.manifests import security, upstreams
 from mcp_operator.manifests.agent import WRAPPER_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mcp_operator.manifests.servers import RunningServer
+    from mcp_operator.manifests.upstreams import Upstream
 
 INSTALL_LIMIT = "64Mi"
 """Three times what the wrapper's image holds."""
@@ -39,8 +40,14 @@ def install(image: str) -> dict[str, Any]:
     }
 
 
-def toolman(image: str, servers: Sequence[RunningServer]) -> dict[str, Any]:
-    """Give the native sidecar. It makes the pipes, so the servers start after it; it mounts every server's volume."""
+def toolman(image: str, servers: Sequence[RunningServer], outside: Sequence[Upstream] = ()) -> dict[str, Any]:
+    """Give the native sidecar. It makes the pipes, so the servers start after it; it mounts every server's volume.
+
+    Args:
+        image: toolman's.
+        servers: In this Pod.
+        outside: Shared and remote ones.
+    """
     alive = {"httpGet": {"path": "/livez", "port": names.ADMIN_PORT}, "timeoutSeconds": PROBE_TIMEOUT}
     return {
         **_container(names.TOOLMAN_CONTAINER, image, ["serve", "--config", _CONFIG]),
@@ -55,6 +62,7 @@ def toolman(image: str, servers: Sequence[RunningServer]) -> dict[str, Any]:
                 {"name": names.pipes_volume(server.name), "mountPath": names.pipes_directory(server.name)}
                 for server in servers
             ),
+            *upstreams.mounts(outside),
         ],
     }
 

@@ -33,6 +33,7 @@ _SHAPE: dict[str, Any] = {
         "containers": [_CONTAINER],
         "initContainers": [_CONTAINER],
         "volumes": [_VOLUME],
+        "imagePullSecrets": [{}],
     },
 }
 """Where a template must have objects and lists, so that nothing that is looked for can hide in something else."""
@@ -57,21 +58,40 @@ class Finding(NamedTuple):
         return f"template.{self.path}: {self.reason}"
 
 
-def unsafe(template: Mapping[str, Any], secrets: Collection[str] = ()) -> list[Finding]:
+class Refused(NamedTuple):
+    """Names of objects that an agent may not have: Secrets of MCP servers, ConfigMaps that name hidden tools."""
+
+    secrets: frozenset[str] = frozenset()
+    config_maps: frozenset[str] = frozenset()
+
+    def has_secret(self, name: object) -> bool:
+        """Tell whether a Secret is of a server; the keys of guards always are."""
+        return str(name) in self.secrets or str(name).endswith(names.guard_tls_secret(""))
+
+
+def unsafe(
+    template: Mapping[str, Any],
+    secrets: Collection[str] = (),
+    restart_policy: str = "Always",
+    config_maps: Collection[str] = (),
+) -> list[Finding]:
     """Find what must be removed from a template before a Pod is made of it.
 
     Args:
         template: A user's Pod template, as YAML gave it: nothing in it is trusted to be of the right type.
         secrets: Names of the Secrets that the MCP servers get; the agent may not read them.
+        restart_policy: The agent's own; a template may say the same or nothing.
+        config_maps: Names of ConfigMaps that say what the agent may not know: tools that are hidden from it.
     """
     malformed = list(_malformed(template, _SHAPE, ""))
     if malformed:
         return malformed
     spec = template.get("spec") or {}
-    findings = [*_metadata(template.get("metadata") or {}), *_pod(spec), *_volumes(spec, secrets)]
+    refused = Refused(frozenset(secrets), frozenset(config_maps))
+    findings = [*_metadata(template.get("metadata") or {}), *_pod(spec, restart_policy), *_volumes(spec, refused)]
     for key in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(key) or []):
-            findings.extend(_container(container, f"spec.{key}[{index}]", secrets))
+            findings.extend(_container(container, f"spec.{key}[{index}]", refused))
     return findings
 
 
@@ -96,7 +116,7 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(f"metadata.{kind}.{key}", "changes the confinement of a sidecar")
 
 
-def _pod(spec: Mapping[str, Any]) -> Iterator[Finding]:
+def _pod(spec: Mapping[str, Any], restart_policy: str) -> Iterator[Finding]:
     for key, reason in _SHARED_NAMESPACES.items():
         if spec.get(key) not in (None, False):
             yield Finding(f"spec.{key}", reason)
@@ -104,8 +124,8 @@ def _pod(spec: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("spec.hostUsers", "a user namespace has no room for the users of the MCP servers")
     if spec.get("ephemeralContainers"):
         yield Finding("spec.ephemeralContainers", "a Pod cannot be made with them; use kubectl debug")
-    if spec.get("restartPolicy") not in (None, "Always"):
-        yield Finding("spec.restartPolicy", "must be Always: an agent keeps one Pod")
+    if spec.get("restartPolicy") not in (None, restart_policy):
+        yield Finding("spec.restartPolicy", f"leave it out: the agent's own spec.restartPolicy says {restart_policy}")
     if not spec.get("containers"):
         yield Finding("spec.containers", "needs the agent's container")
     yield from _security(spec.get("securityContext") or {}, "spec.securityContext")
@@ -128,28 +148,42 @@ def _security(context: Mapping[str, Any], path: str) -> Iterator[Finding]:
         yield Finding(f"{path}.windowsOptions.hostProcess", "reaches the whole node")
 
 
-def _volumes(spec: Mapping[str, Any], secrets: Collection[str]) -> Iterator[Finding]:
+def _volumes(spec: Mapping[str, Any], refused: Refused) -> Iterator[Finding]:
     for index, volume in enumerate(spec.get("volumes") or []):
         path = f"spec.volumes[{index}]"
         if _is_our_volume(volume.get("name")):
             yield Finding(f"{path}.name", f"names that begin with {_prefixes()} are reserved; choose another")
         if volume.get("hostPath") is not None:
             yield Finding(f"{path}.hostPath", "the node's files hold those of the sidecars")
-        yield from _object(volume.get("secret"), "secretName", f"{path}.secret", secrets)
-        yield from _config_map(volume.get("configMap"), f"{path}.configMap")
+        yield from _object(volume.get("secret"), "secretName", f"{path}.secret", refused)
+        yield from _config_map(volume.get("configMap"), f"{path}.configMap", refused)
+        yield from _drivers(volume, path, refused)
         for number, source in enumerate((volume.get("projected") or {}).get("sources") or []):
-            yield from _projected(source, f"{path}.projected.sources[{number}]", secrets)
+            yield from _projected(source, f"{path}.projected.sources[{number}]", refused)
 
 
-def _projected(source: Mapping[str, Any], path: str, secrets: Collection[str]) -> Iterator[Finding]:
-    yield from _object(source.get("secret"), "name", f"{path}.secret", secrets)
-    yield from _config_map(source.get("configMap"), f"{path}.configMap")
+def _drivers(volume: Mapping[str, Any], path: str, refused: Refused) -> Iterator[Finding]:
+    """Find Secrets that a volume's driver would get: ``csi.nodePublishSecretRef``, ``azureFile.secretName``."""
+    for kind, options in volume.items():
+        if kind in {"secret", "projected"} or not isinstance(options, dict):
+            continue
+        for key, value in options.items():
+            if not key.lower().endswith(("secretref", "secretname")):
+                continue
+            name = value.get("name") if isinstance(value, dict) else value
+            if refused.has_secret(name):
+                yield Finding(f"{path}.{kind}.{key}", "is a Secret of an MCP server; give the agent one of its own")
+
+
+def _projected(source: Mapping[str, Any], path: str, refused: Refused) -> Iterator[Finding]:
+    yield from _object(source.get("secret"), "name", f"{path}.secret", refused)
+    yield from _config_map(source.get("configMap"), f"{path}.configMap", refused)
     audience = (source.get("serviceAccountToken") or {}).get("audience")
     if names.GROUP in str(audience):
         yield Finding(f"{path}.serviceAccountToken.audience", f"audiences with {names.GROUP} are toolman's own")
 
 
-def _container(container: Mapping[str, Any], path: str, secrets: Collection[str]) -> Iterator[Finding]:
+def _container(container: Mapping[str, Any], path: str, refused: Refused) -> Iterator[Finding]:
     if _is_our_container(str(container.get("name"))):
         yield Finding(f"{path}.name", "is the name of a sidecar; choose another")
     yield from _mounts(container.get("volumeMounts") or [], "mountPath", f"{path}.volumeMounts")
@@ -157,7 +191,7 @@ def _container(container: Mapping[str, Any], path: str, secrets: Collection[str]
     for index, port in enumerate(container.get("ports") or []):
         if port.get("containerPort") in (names.TOOLMAN_PORT, names.ADMIN_PORT):
             yield Finding(f"{path}.ports[{index}].containerPort", "is toolman's; choose another")
-    yield from _environment(container, path, secrets)
+    yield from _environment(container, path, refused)
     yield from _security(container.get("securityContext") or {}, f"{path}.securityContext")
 
 
@@ -169,26 +203,29 @@ def _mounts(mounts: Sequence[Mapping[str, Any]], place: str, path: str) -> Itera
             yield Finding(f"{path}[{index}].{place}", f"{names.INSTALL_PATH} holds mcp-wrapper")
 
 
-def _environment(container: Mapping[str, Any], path: str, secrets: Collection[str]) -> Iterator[Finding]:
+def _environment(container: Mapping[str, Any], path: str, refused: Refused) -> Iterator[Finding]:
     for index, variable in enumerate(container.get("env") or []):
         source, where = variable.get("valueFrom") or {}, f"{path}.env[{index}].valueFrom"
-        yield from _object(source.get("secretKeyRef"), "name", f"{where}.secretKeyRef", secrets)
-        yield from _config_map(source.get("configMapKeyRef"), f"{where}.configMapKeyRef")
+        yield from _object(source.get("secretKeyRef"), "name", f"{where}.secretKeyRef", refused)
+        yield from _config_map(source.get("configMapKeyRef"), f"{where}.configMapKeyRef", refused)
         if _is_our_volume((source.get("fileKeyRef") or {}).get("volumeName")):
             yield Finding(f"{where}.fileKeyRef.volumeName", "is a volume of the sidecars")
     for index, source in enumerate(container.get("envFrom") or []):
-        yield from _object(source.get("secretRef"), "name", f"{path}.envFrom[{index}].secretRef", secrets)
-        yield from _config_map(source.get("configMapRef"), f"{path}.envFrom[{index}].configMapRef")
+        yield from _object(source.get("secretRef"), "name", f"{path}.envFrom[{index}].secretRef", refused)
+        yield from _config_map(source.get("configMapRef"), f"{path}.envFrom[{index}].configMapRef", refused)
 
 
-def _object(reference: Mapping[str, Any] | None, key: str, path: str, refused: Collection[str]) -> Iterator[Finding]:
-    if str((reference or {}).get(key)) in refused:
+def _object(reference: Mapping[str, Any] | None, key: str, path: str, refused: Refused) -> Iterator[Finding]:
+    if refused.has_secret((reference or {}).get(key)):
         yield Finding(f"{path}.{key}", "is a Secret of an MCP server; give the agent one of its own")
 
 
-def _config_map(reference: Mapping[str, Any] | None, path: str) -> Iterator[Finding]:
-    if str((reference or {}).get("name", "")).endswith(names.config_map("")):
+def _config_map(reference: Mapping[str, Any] | None, path: str, refused: Refused) -> Iterator[Finding]:
+    name = str((reference or {}).get("name", ""))
+    if name.endswith(names.config_map("")):
         yield Finding(f"{path}.name", f"ConfigMaps named *{names.config_map('')} hold toolman's configuration")
+    if name in refused.config_maps:
+        yield Finding(f"{path}.name", "names tools that the agent may not know of")
 
 
 def _is_our_volume(name: object) -> bool:

@@ -66,20 +66,28 @@ class Running(Model):
     ] = []
     """`SERVER/TOOL` names without which the agent's containers are not started."""
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
-    """`Always` keeps one Pod; with the others the agent runs to completion, and `status.phase` says how it ended."""
+    """`Always` keeps one Pod; with the others the agent runs to completion, and `status.phase` says how it ended.
+
+    A run that is over is not repeated until the spec asks for another one: until anything but `suspend`,
+    `ttlSecondsAfterFinished` and `updateStrategy` changes. Where something outside ends its Pod (an eviction, a drained
+    or lost node), `OnFailure` goes on with another Pod and `Never` has failed.
+    """
     update_strategy: Literal["InPlace", "Recreate", "OnDelete"] = "InPlace"
     """What happens to the Pod that runs when it should be another one.
 
-    `InPlace`: where only servers' images or Secrets changed, those containers alone are started again; otherwise the
-    Pod is replaced. `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
-    Policies and tool lists reach it in every case without that.
+    `InPlace`: where only servers' images or Secrets changed, those containers alone are started again (by nodes with
+    Kubernetes 1.32 or newer; on older ones the Pod is replaced two minutes later); otherwise the Pod is replaced. `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
+    Policies and tool lists reach it in every case without that. A run to completion that has begun is never replaced.
     """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Seconds that the Pod may run altogether; not with `restartPolicy: Always`."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Seconds after completion until the MCPAgent is deleted; not with `restartPolicy: Always`."""
+    """Seconds after completion until the MCPAgent is deleted; not with `restartPolicy: Always`.
+
+    Of an agent that is written in an MCPServer only the Pod is deleted: it would be made and run again otherwise.
+    """
     suspend: bool = False
-    """No Pod; one that runs is deleted."""
+    """No Pod; one that runs is deleted. A run to completion that is not over begins anew afterwards."""
 
 
 _COMPLETION_RULES = tuple(

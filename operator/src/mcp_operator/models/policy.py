@@ -20,6 +20,8 @@ from mcp_operator.models.base import (
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Field(max_length=63)]
+SOURCE_GLOB = r"^(\*|(\*|git|npm|pypi|image|remote):.+)$"
+"""With its kind: a URL alone would allow nothing."""
 
 
 class Requirement(Model):
@@ -55,7 +57,7 @@ class PolicySources(Model):
     """Globs over sources, by kind. Absent: this kind is not asked about; an empty list: none of this kind."""
 
     git: Globs | None = None
-    """Globs over URLs of git repositories, as written in the MCPServer."""
+    """Globs over URLs of git repositories; protocol, user, port, case and `.git` do not count."""
     npm: Globs | None = None
     """Globs over names of npm packages."""
     pypi: Globs | None = None
@@ -63,7 +65,7 @@ class PolicySources(Model):
     image: Globs | None = None
     """Globs over image references without tag and digest."""
     remote: Globs | None = None
-    """Globs over URLs of remote servers."""
+    """Globs over URLs of remote servers; protocol, port, case and query do not count."""
 
 
 class Target(Model):
@@ -82,9 +84,13 @@ class Target(Model):
 class SourceRules(Model):
     """What a namespace may build from or connect to at all."""
 
-    allow: Globs
+    allow: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256, pattern=SOURCE_GLOB)]],
+        Field(max_length=128),
+    ]
     """Globs over `KIND:SOURCE`, such as `git:https://github.com/example/*`, `npm:@example/*`, `remote:https://*`.
 
+    Of a URL, host and path are matched each by its own part of the glob, as written; `https` stands for `ssh`, too.
     All other sources are refused in the namespaces of the policy's target. A remote server inside of the cluster is
     only allowed where a glob names it without `*` in its host.
     """
@@ -156,6 +162,6 @@ class ToolPolicySpec(Model):
     server_requests: ServerRequestRules | None = None
     """What servers may ask of agents."""
     sources: SourceRules | None = None
-    """What servers of the target's namespaces may be made from; its `agentSelector` and `servers` do not count here."""
+    """What servers of the target's namespaces may be made from; of the target only `namespaceSelector` counts here."""
     limits: PolicyLimits | None = None
     """How much at most may be used of a server by an agent."""

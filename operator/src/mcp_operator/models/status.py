@@ -8,8 +8,6 @@ from pydantic import ConfigDict, Field
 
 from mcp_operator.models.base import Model, keyed
 
-SERVER_TOOLS = 500
-"""Tools that a server's status lists at most. What agents' statuses say of tools is worked out from these."""
 LISTED_TOOLS = 50
 """Tools, names or denials listed in a status at most; the counts beside them are always whole."""
 LOG_TAIL_BYTES = 2048
@@ -45,10 +43,12 @@ Conditions = Annotated[list[Condition], Field(json_schema_extra=keyed("type"))]
 class BuildStatus(Status):
     """Times are RFC 3339, UTC."""
 
+    number: int = 1
+    """Counts the builds of this object; another attempt at the same one counts in `attempts`."""
     key: str
     """Hash of everything the build was made from."""
-    commit: str = ""
-    """Commit that is built."""
+    revision: str = ""
+    """What is built: commit, version or digest."""
     started_at: str
     """When it began."""
     finished_at: str | None = None
@@ -57,6 +57,10 @@ class BuildStatus(Status):
     """How long it took."""
     progress: str | None = None
     """The step under way, for people: `Build 3/9`."""
+    step: int | None = None
+    """Instruction of the Dockerfile under way, counted from 1."""
+    of: int | None = None
+    """How many instructions there are."""
     detail: str | None = None
     """What the step is doing now."""
     failed_step: str | None = None
@@ -69,6 +73,8 @@ class BuildStatus(Status):
     """What to do about it."""
     log_tail: str | None = None
     """The last lines of the failed step's output."""
+    warnings: list[str] | None = None
+    """What is worth knowing although it worked, the first 10."""
     attempts: int = 1
     """How often the same build was tried."""
     transient: bool | None = None
@@ -76,10 +82,16 @@ class BuildStatus(Status):
 
 
 class SourceStatus(Status):
-    """The source of the image in service."""
+    """What the server in service was made from."""
 
-    commit: str
-    """Commit of the image in service."""
+    name: str | None = None
+    """`KIND:SOURCE`, as policies see it."""
+    revision: str = ""
+    """Commit, version or digest; of a remote server the hash of its tools."""
+    commit: str | None = None
+    """The commit, of a git repository."""
+    tag: str | None = None
+    """The tag that the range of versions led to."""
 
 
 class ImageStatus(Status):
@@ -91,6 +103,8 @@ class ImageStatus(Status):
     """Its ID in the engine's store."""
     size: int
     """Bytes, uncompressed."""
+    tags: list[str] | None = None
+    """All that it has in its repository, the first 20."""
     command: list[str]
     """Start command."""
     working_dir: str
@@ -100,48 +114,103 @@ class ImageStatus(Status):
 
 
 class ToolStatus(Status):
-    """A tool as the verified image listed it."""
+    """A tool as the verified server listed it."""
 
     name: str
     """The server's own name for it."""
     hash: str
     """Hash of its definition."""
+    tokens: int = 0
+    """About how many tokens a model reads for it."""
+    read_only: bool | None = None
+    """What its annotations claim; absent if they claim nothing."""
 
 
 class ProtocolStatus(Status):
     """What the handshake found."""
 
+    era: str = "legacy"
+    """`legacy`, with a handshake, or `modern`, without."""
     version: str
     """Protocol version that the server answered."""
     transport: str
     """How it is spoken to."""
+    port: int | None = None
+    """Where it listens, for HTTP."""
+    path: str | None = None
+    """Path of its endpoint, for HTTP."""
     server_info: str
     """The server's name and version as it gives them."""
 
 
-class MCPServerStatus(Status):
-    """Conditions: SourceReady, Built, Verified, Pushed, Ready; Reconciling or Stalled while true."""
+class Revision(Status):
+    """A verified revision of a server: what agents are given of it once it is in service."""
+
+    source: SourceStatus | None = None
+    """What it was made from."""
+    image: ImageStatus | None = None
+    """Its image; absent for a remote server."""
+    protocol: ProtocolStatus | None = None
+    """What the handshake found."""
+    tool_count: int | None = None
+    """How many tools it has."""
+    tools_hash: str | None = None
+    """Hash over all of them; the annotation `toolman.dev/approve` names it."""
+    tools: list[ToolStatus] | None = None
+    """The first 50 of them; the ConfigMap that `manifest` names has all."""
+
+
+class HeldStatus(Revision):
+    """A revision that waits for approval, because its tools differ from those in service."""
+
+    added: list[str] = []
+    """Tools that it has more, the first 50."""
+    removed: list[str] = []
+    """Tools that it has no more, the first 50."""
+    changed: list[str] = []
+    """Tools whose definition differs, the first 50."""
+    approve: str
+    """The command that approves it."""
+
+
+class EndpointStatus(Status):
+    """Where agents' toolman reaches a server that is not in their Pods."""
+
+    url: str
+    """Of its endpoint."""
+    transport: str
+    """How it is spoken to."""
+    ca_config_map: str | None = None
+    """ConfigMap whose key `ca.crt` has the only authority to trust; absent for a remote server."""
+    audience: str | None = None
+    """Audience of the service account token that must be shown; absent for a remote server."""
+    inside: bool | None = None
+    """A policy lets this remote server be inside of the cluster; absent: it may not."""
+
+
+class MCPServerStatus(Revision):
+    """What runs for agents now, and what is being done about the next one. A failure leaves the former as it was."""
 
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Conditions = []
-    """SourceReady, Built, Verified, Pushed, Ready; Reconciling or Stalled while true."""
+    """SourceReady, Built, Verified, Pushed (those that its source has), Ready; Reconciling or Stalled while true."""
     summary: str | None = None
     """One phrase for `kubectl get`: Ready, Build 3/9, what failed."""
-    source: SourceStatus | None = None
-    """The source of the image in service."""
-    image: ImageStatus | None = None
-    """The image in service. A failed build leaves it as it was."""
+    source_kind: str | None = None
+    """`git`, `npm`, `pypi`, `image` or `remote`."""
     build: BuildStatus | None = None
     """The build under way or the last one."""
-    protocol: ProtocolStatus | None = None
-    """What the handshake found."""
+    held: HeldStatus | None = None
+    """A revision that waits for approval (`tools.changes: Manual`)."""
+    manifest: str | None = None
+    """ConfigMap that lists all tools with their hashes."""
+    handled_reconcile: str | None = None
+    """The value of the annotation `toolman.dev/reconcile` that was last acted on."""
     detected: list[str] | None = None
     """What the detection saw, a line each."""
-    tool_count: int | None = None
-    """How many tools the server has."""
-    tools: list[ToolStatus] | None = None
-    """The first 50 of them."""
+    endpoint: EndpointStatus | None = None
+    """Where agents' toolman reaches it, if it is shared or remote."""
 
 
 class AgentTools(Status):
@@ -155,6 +224,36 @@ class AgentTools(Status):
     """The first 50 that it sees, by the names that it sees."""
 
 
+class AgentTokens(Status):
+    """About how many tokens a model reads for lists of tools, as far as the servers' definitions are known."""
+
+    visible: int
+    """For the tools that the agent sees."""
+    total: int
+    """For all that its servers have."""
+
+
+class RunStatus(Status):
+    """How far an agent that runs to completion has come."""
+
+    key: str
+    """Hash of the spec that it runs. Another spec is another run; the same one never runs again once it is finished."""
+    pod_uid: str
+    """UID of its Pod."""
+    started_at: str | None = None
+    """When the agent's own containers were first started."""
+    finished_at: str | None = None
+    """When it was over."""
+    result: Literal["Succeeded", "Failed"] | None = None
+    """How it was."""
+    container: str | None = None
+    """The container that decided."""
+    exit_code: int | None = None
+    """Its exit code."""
+    message: str | None = None
+    """Its termination message, or why the Pod ended."""
+
+
 class DeniedTool(Status):
     """A tool that the agent does not get."""
 
@@ -163,7 +262,50 @@ class DeniedTool(Status):
     by: str
     """The layer that denies it, such as `ToolPolicy/base`."""
     reason: str
-    """`Denied`: on a deny list; `NotListed`: not on the allow list."""
+    """`Denied`: on a deny list; `NotListed`: not on the allow list; `NoLayer`: nobody allows it; `Limit`: beyond a
+    layer's bounds; `SameName`: two tools have one name."""
+
+
+class AuditedTool(Status):
+    """A tool that the agent gets, and that layers in audit mode would deny."""
+
+    tool: str
+    """`server/tool`."""
+    by: list[str]
+    """The layers that object, such as `ToolPolicy/next`."""
+
+
+class SeenServer(Status):
+    """A server as an agent's toolman sees it."""
+
+    name: str
+    """Name of the MCPServer."""
+    running: bool
+    """Whether it can be used."""
+    problem: str | None = None
+    """Why it cannot be."""
+
+
+class SeenStatus(Status):
+    """What the toolman in an agent's Pod last reported."""
+
+    visible: int
+    """How many tools the agent sees."""
+    total: int
+    """How many tools its servers list."""
+    servers: list[SeenServer]
+    """Its servers."""
+    problem: str | None = None
+    """Why the last change of its configuration is not in force."""
+
+
+class CappingPolicy(Status):
+    """A ToolPolicy that caps an agent."""
+
+    name: str
+    """Name of the ToolPolicy."""
+    enforcement: str
+    """`Enforce` or `Audit`."""
 
 
 class MCPAgentStatus(Status):
@@ -176,7 +318,7 @@ class MCPAgentStatus(Status):
     summary: str | None = None
     """One phrase for `kubectl get`."""
     phase: str | None = None
-    """Phase of the Pod."""
+    """Phase of the Pod; of the run, for one that runs to completion."""
     pod_name: str | None = None
     """Name of the Pod."""
     tools: AgentTools | None = None
@@ -185,16 +327,42 @@ class MCPAgentStatus(Status):
     """The first 50 tools that it does not get, and why."""
     denied_count: int | None = None
     """How many tools it does not get."""
+    would_deny: list[AuditedTool] | None = None
+    """The first 50 tools that it gets and that policies in audit mode object to."""
+    would_deny_count: int | None = None
+    """How many these are."""
+    tokens: AgentTokens | None = None
+    """What the lists of tools cost."""
+    run: RunStatus | None = None
+    """With `restartPolicy` `OnFailure` or `Never`: how far it has come."""
+    seen: SeenStatus | None = None
+    """What the toolman in its Pod sees, asked every half minute."""
+    policies: list[CappingPolicy] | None = None
+    """The first 50 ToolPolicies that cap it, by name."""
+    warnings: list[str] | None = None
+    """What it asks for and no layer gives, and other things that are hardly meant; the first 10."""
 
 
 class ToolPolicyStatus(Status):
-    """Conditions: Ready."""
+    """Conditions: Ready; MatchesNothing, Stalled while true."""
 
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Conditions = []
-    """Ready."""
+    """Ready; MatchesNothing, Stalled while true."""
+    summary: str | None = None
+    """One phrase for `kubectl get`."""
     matched_agents: int | None = None
     """How many agents it caps."""
     agents: list[str] | None = None
     """`namespace/name` of the first 50 of them."""
+    matched_servers: int | None = None
+    """How many MCPServers it is about, used by an agent or not."""
+    servers: list[str] | None = None
+    """`namespace/name` of the first 50 of them."""
+    denied: int | None = None
+    """How many tools it denies, counted for each agent. Other layers may deny them, too."""
+    would_deny: int | None = None
+    """The same for `enforcement: Audit`, which blocks nothing."""
+    unmatched: list[str] | None = None
+    """The first 50 globs over tools that match no tool of any of its servers: very likely misspelt."""

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from toolman.manifest import Tool
 
-from mcp_operator import cluster, conditions, layers, objects, status
+from mcp_operator import cluster, conditions, layers, names, objects, server_references, status
+from mcp_operator.manifests import files
 from mcp_operator.manifests.servers import RunningServer
-from mcp_operator.models.base import Rules
-from mcp_operator.models.policy import Target, ToolPolicySpec
-from mcp_operator.models.server import MCPServerSpec
-from mcp_operator.models.status import MCPServerStatus
-from mcp_operator.objects import Resource
-from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
+from mcp_operator.manifests.upstreams import Upstream
+from mcp_operator.models.server import KeyRef, MCPServerSpec
+from mcp_operator.models.status import MCPServerStatus, ToolStatus
+from mcp_operator.outcomes import Done, Outcome, Waiting
+from mcp_operator.placements import placement
+from mcp_operator.reconcile import known_tools
 from toolman import policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mcp_operator.cluster import Manifest, Objects
+    from toolman.config import Reach
+
+    from mcp_operator.cluster import Cluster, Manifest
+    from mcp_operator.layers import DefaultAccess
     from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.models.policy import ToolPolicySpec
+    from mcp_operator.models.status import Condition, EndpointStatus
+    from mcp_operator.objects import Resource
+    from mcp_operator.placements import Placement
+    from mcp_operator.reconcile.references import References
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,50 +41,112 @@ class Server:
         name: As the agent gives it.
         resource: None when there is no such MCPServer or its spec cannot be read.
         status: Its status; empty when there is none.
+        tools: All of its tools in its order; None where not all are known.
         problem: Why no Pod can be made with it; empty when one can.
+        missing: A Secret or ConfigMap that it needs and that is not there; ``problem`` says the same.
         settled: Its spec as written is in service or has failed for good; otherwise another image may come any moment.
+        inputs: Hexadecimal digits, others whenever what its container gets from Secrets and ConfigMaps is.
+        headers: The same for what toolman gets.
     """
 
     name: str
     resource: Resource[MCPServerSpec] | None = None
     status: MCPServerStatus = field(default_factory=MCPServerStatus)
+    tools: tuple[ToolStatus, ...] | None = None
     problem: str = ""
+    missing: Waiting | None = None
     settled: bool = False
+    inputs: str = ""
+    headers: str = ""
 
     @property
-    def running(self) -> RunningServer | None:
-        """How it goes into a Pod; None when it cannot."""
-        if self.resource is None or self.status.image is None:
+    def placement(self) -> Placement | None:
+        """Where it runs; None when that is not known."""
+        return placement(self.resource.spec, self.status) if self.resource is not None else None
+
+    @property
+    def running(self) -> RunningServer | Upstream | None:
+        """How it goes into a Pod, or how toolman reaches it from there; None when neither can be said yet."""
+        if self.resource is None:
             return None
+        return self._sidecar(self.resource.spec) if self.placement == "Sidecar" else self._upstream(self.resource.spec)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the Secrets that have to do with it: no agent may have one of them."""
+        if self.resource is None:
+            return frozenset()
+        return server_references.secrets(self.resource.spec) | {names.guard_tls_secret(self.name)}
+
+    @property
+    def config_maps(self) -> frozenset[str]:
+        """Names of the ConfigMaps that say of it what not every agent may know."""
+        return frozenset({names.manifest_config_map(self.name), names.guard(self.name)})
+
+    @property
+    def references(self) -> bool:
+        """Whether agents' Pods are given Secrets or ConfigMaps for it, which nothing tells of when they change."""
+        return self.resource is not None and self.placement != "Shared" and bool(_references(self.resource.spec))
+
+    @property
+    def _manifest(self) -> tuple[Tool, ...] | None:
+        return None if self.tools is None else tuple(Tool(name=tool.name, hash=tool.hash) for tool in self.tools)
+
+    def _sidecar(self, spec: MCPServerSpec) -> RunningServer | None:
         image = self.status.image
+        if image is None:
+            return None
         return RunningServer(
             name=self.name,
             image=image.reference,
             command=tuple(image.command),
             working_dir=image.working_dir,
-            run=self.resource.spec.run,
+            run=spec.run,
+            pull_secrets=tuple(each.name for each in server_references.of_kubelet(spec)),
+            inputs=self.inputs,
+            manifest=self._manifest,
         )
 
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Names of the Secrets that its container gets."""
-        if self.resource is None:
-            return frozenset()
-        sources = (variable.value_from for variable in self.resource.spec.run.env)
-        return frozenset(each.secret_key_ref.name for each in sources if each is not None and each.secret_key_ref)
+    def _upstream(self, spec: MCPServerSpec) -> Upstream | None:
+        endpoint, remote = self.status.endpoint, spec.source.remote
+        if endpoint is None:
+            return None
+        pinned = endpoint.ca_config_map
+        ca = KeyRef(name=pinned, key=names.CA_FILE) if pinned else (remote.ca_ref if remote is not None else None)
+        return Upstream(
+            name=self.name,
+            url=endpoint.url,
+            transport=endpoint.transport,
+            headers=tuple(remote.headers) if remote is not None else (),
+            ca=ca,
+            audience=endpoint.audience or "",
+            reach=_reach(endpoint) if remote is not None else "any",
+            server_requests=tuple(spec.run.server_requests),
+            manifest=self._manifest,
+        )
 
 
-def servers(api: Objects, agent: Resource[MCPAgentSpec]) -> list[Server]:
+def _reach(endpoint: EndpointStatus) -> Reach:
+    """Say where a remote server's host may be: what its name leads to can change after the operator has looked."""
+    return "elsewhere" if endpoint.inside else "public"
+
+
+def servers(api: Cluster, agent: Resource[MCPAgentSpec], references: References) -> list[Server]:
     """Look at the servers of an agent, in its order."""
-    return [_server(named.name, api.get(cluster.SERVER, agent.namespace, named.name)) for named in agent.spec.servers]
+    return [
+        _server(api, named.name, api.get(cluster.SERVER, agent.namespace, named.name), references)
+        for named in agent.spec.servers
+    ]
 
 
 def servers_outcome(found: Sequence[Server]) -> Outcome:
     """Say whether a Pod can be made with these servers."""
     problems = [f"{server.name}: {server.problem}" for server in found if server.problem]
-    if problems:
-        return Waiting(conditions.SERVERS_NOT_READY, "; ".join(problems), delay=None)
-    return Done(conditions.SUCCEEDED)
+    if not problems:
+        return Done(conditions.SUCCEEDED)
+    missing = next((server.missing for server in found if server.missing is not None), None)
+    reason = missing.reason if missing is not None else conditions.SERVERS_NOT_READY
+    return Waiting(reason, "; ".join(problems), delay=missing.delay if missing is not None else None)
 
 
 def layers_of(
@@ -83,53 +154,27 @@ def layers_of(
     found: Sequence[Server],
     namespace_labels: Mapping[str, str],
     policies: Sequence[Resource[ToolPolicySpec]],
+    default_access: DefaultAccess = "Allow",
 ) -> tuple[policy.Layer, ...]:
     """Give the layers of an agent. What is not known of a server denies it: a deleted server takes its rules along."""
-    known = [server.resource for server in found if server.resource is not None]
     unknown = tuple(
         policy.Layer(source=f"MCPServer/{server.name}", servers=(server.name,), tools=policy.Rules(allow=()))
         for server in found
-        if server.problem
+        if server.problem and server.missing is None
     )
-    return (*layers.layers(namespace_labels, agent, known, policies), *unknown)
+    return (*layers.layers(namespace_labels, agent, readable(found), policies, default_access), *unknown)
 
 
-def policies_of(
-    api: Objects,
-    agent: Resource[MCPAgentSpec],
-    namespace_labels: Mapping[str, str],
-) -> list[Resource[ToolPolicySpec]]:
-    """Read all policies.
-
-    Raises:
-        Stalled: One that may concern the agent cannot be read: nobody can tell what it denies.
-    """
-    readable, broken = [], []
-    for raw in api.list(cluster.POLICY):
-        try:
-            readable.append(objects.parse(ToolPolicySpec, raw))
-        except objects.InvalidSpecError as error:
-            if _may_concern(raw, agent, namespace_labels):
-                broken.append(f"ToolPolicy {raw['metadata']['name']}: {error}")
-    if broken:
-        text = "; ".join(broken)
-        raise Stalled(conditions.POLICY_INVALID, f"{text}. Nothing changes for this agent until that is repaired.")
-    return readable
+def _references(spec: MCPServerSpec) -> list[server_references.Reference]:
+    every = (
+        server_references.of_container(spec.run),
+        server_references.of_toolman(spec),
+        server_references.of_kubelet(spec),
+    )
+    return [reference for some in every for reference in some]
 
 
-def _may_concern(raw: Manifest, agent: Resource[MCPAgentSpec], namespace_labels: Mapping[str, str]) -> bool:
-    """Tell by the target alone, where that much can be read; otherwise it may."""
-    try:
-        target = Target.model_validate((raw.get("spec") or {}).get("target") or {})
-    except ValidationError:
-        return True
-    metadata = raw["metadata"]
-    spec = ToolPolicySpec(target=target, tools=Rules())
-    ceiling = Resource(namespace="", name=metadata["name"], uid=metadata["uid"], generation=1, spec=spec)
-    return layers.caps(ceiling, namespace_labels, agent)
-
-
-def _server(name: str, raw: Manifest | None) -> Server:
+def _server(api: Cluster, name: str, raw: Manifest | None, references: References) -> Server:
     if raw is None:
         return Server(name=name, problem="there is no MCPServer of this name in this namespace")
     current = status.read(MCPServerStatus, raw)
@@ -142,9 +187,43 @@ def _server(name: str, raw: Manifest | None) -> Server:
     ready = conditions.find(current.conditions, conditions.READY)
     stalled = conditions.is_true(current.conditions, conditions.STALLED)
     observed = current.observed_generation == resource.generation
-    settled = observed and ((ready is not None and ready.status == "True") or stalled)
-    problem = ""
-    if current.image is None:
-        why = f"{ready.reason}, see kubectl describe mcps {name}" if ready is not None else "not looked at yet"
-        problem = f"it has no image yet ({why})"
-    return Server(name=name, resource=resource, status=current, problem=problem, settled=settled)
+    server = Server(
+        name=name,
+        resource=resource,
+        status=current,
+        tools=known_tools.of_server(api, raw, current),
+        settled=observed and ((ready is not None and ready.status == "True") or stalled),
+    )
+    return _with_inputs(server, resource, references, _problem(server, ready))
+
+
+def _problem(server: Server, ready: Condition | None) -> str:
+    """Say why no Pod can be made with a server; empty when one can."""
+    if server.running is not None:
+        return ""
+    state = f"{ready.reason}, see kubectl describe mcps {server.name}" if ready is not None else "not looked at yet"
+    return f"it has no {'image' if server.placement == 'Sidecar' else 'endpoint'} yet ({state})"
+
+
+def _with_inputs(server: Server, resource: Resource[MCPServerSpec], references: References, problem: str) -> Server:
+    """Add what a server is given: where something of it is missing, no Pod can be made with it."""
+    namespace, run = resource.namespace, resource.spec.run
+    if server.placement == "Shared":
+        return replace(server, problem=problem)  # its own Pods get all that, agents' Pods nothing
+    missing = references.missing(namespace, _references(resource.spec))
+    too_large = files.size(run) > files.CONTENT_LIMIT
+    if too_large:
+        text = f"run.files hold more than {files.CONTENT_LIMIT} bytes: put them into ConfigMaps of your own"
+        missing = Waiting(conditions.FILES_TOO_LARGE, text, delay=None)
+    return replace(
+        server,
+        problem=missing.message if missing is not None and not problem else problem,
+        missing=missing,
+        inputs=references.versions(namespace, server_references.of_container(run), tuple(files.contents(run).values())),
+        headers=references.versions(namespace, server_references.of_toolman(resource.spec)),
+    )
+
+
+def readable(found: Sequence[Server]) -> list[Resource[MCPServerSpec]]:
+    """Give the MCPServers that are there and can be read."""
+    return [server.resource for server in found if server.resource is not None]

@@ -7,29 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mcp_operator import cluster, conditions, events, names, policies
 from mcp_operator.events import Event
 from mcp_operator.manifests import config as configs
 from mcp_operator.manifests.pod import agent_pod
-from mcp_operator.manifests.servers import RunningServer
-from mcp_operator.models.server import Run
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
-from mcp_operator.reconcile import pods
+from mcp_operator.reconcile import agent_config, in_place, pods
 from mcp_operator.status import printable
 from mcp_operator.workqueue import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from toolman.config import Config
-    from toolman.policy import Layer
-
     from mcp_operator.cluster import Manifest
     from mcp_operator.models.agent import MCPAgentSpec
     from mcp_operator.objects import Resource
-    from mcp_operator.reconcile.agent_inputs import Server
+    from mcp_operator.reconcile.agent_config import Plan
     from mcp_operator.reconcile.services import Services
 
 BACKOFF_FIRST = 1.0
@@ -38,8 +29,10 @@ BACKOFF_CAP = 300.0
 """Seconds at most; the kubelet's own limit for containers."""
 STEADY = 600.0
 """Seconds that a Pod must have lived for its end to count as the first."""
-RECHECK = 30.0
-"""Seconds until a quota, or a Pod that has our name, is looked at again: no event of ours tells."""
+_OUTDATED = {
+    "OnDelete": "the Pod should be another one (updateStrategy OnDelete): delete it, and the next one is made",
+    "RunHasBegun": "what the Pod is made from has changed; its run goes on as it began",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -48,25 +41,6 @@ logger = logging.getLogger(__name__)
 class _Ends:
     count: int = 0
     not_before: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an agent's Pod is to be.
-
-    Attributes:
-        agent: Whose.
-        servers: In the agent's order.
-        layers: Who allows and denies what.
-        pod: The Pod of the agent's name as it is now.
-        hold: Why no other Pod may be made now; empty when one may.
-    """
-
-    agent: Resource[MCPAgentSpec]
-    servers: Sequence[Server]
-    layers: Sequence[Layer]
-    pod: Manifest | None
-    hold: str = ""
 
 
 class AgentPods:
@@ -93,18 +67,21 @@ class AgentPods:
             Stalled: A name is taken, or the API server refuses the Pod.
             Waiting: The Pod is being replaced, or must not be made yet.
         """
-        agent = plan.agent
-        wanted_config = configuration(plan)
-        config_hash = configs.config_hash(wanted_config)
+        agent, now = plan.agent, self._clock()
+        current = self._api.config_map(agent.namespace, names.config_map(agent.name))
+        wanted_config = agent_config.configuration(plan, current)
+        config_hash = configs.config_hash(wanted_config, plan.inputs)
         wanted = self._wanted(plan, config_hash)
         allowed = None if plan.hold else wanted
-        verdict = policies.pod_change(pods.facts(plan.pod, agent.uid, allowed, config_hash))
+        verdict = policies.pod_change(pods.facts(plan.pod, agent, allowed, config_hash, now))
         if verdict.action == "leave":
             text = f"a Pod named {names.pod(agent.name)} is there and not ours: delete it or rename the MCPAgent"
-            raise Stalled(conditions.POD_NAME_TAKEN, text, delay=RECHECK)
-        self._write_config(agent, wanted_config)
+            raise Stalled(conditions.POD_NAME_TAKEN, text, delay=agent_config.RECHECK)
+        agent_config.write(self._api, plan, wanted_config, current)
+        if allowed is not None:
+            agent_config.write_files(self._api, plan.servers)
         outcome = self._act(plan, verdict, allowed, config_hash, notes)
-        if isinstance(outcome, Done) and plan.hold and pods.differs(plan.pod, wanted):
+        if isinstance(outcome, Done) and plan.hold and in_place.difference(plan.pod, wanted) != "none":
             return Waiting(conditions.SERVERS_NOT_READY, plan.hold, delay=None)
         return outcome
 
@@ -113,7 +90,7 @@ class AgentPods:
         placed = [server for server in running if server is not None]
         if len(placed) < len(running):
             return None
-        return agent_pod(plan.agent, placed, config_hash, self._settings)
+        return agent_pod(plan.agent, placed, config_hash, self._settings, plan.run)
 
     def _act(
         self,
@@ -127,17 +104,47 @@ class AgentPods:
         if pod is None:
             return self._create(agent, wanted, plan.hold, notes)
         if verdict.action == "wait":
-            raise Waiting(conditions.POD_TERMINATING, "an earlier Pod is ending; the next one follows")
+            raise pods.ending(pod, self._clock())
         if verdict.action == "remove":
             self._note_end(agent.uid, pod)
             self._delete(agent, pod, f"{verdict.reason}: {pods.ended(pod)}", notes)
-        if verdict.action == "replace" and wanted is not None:
+        if wanted is not None and verdict.action == "replace":
             self._judge(wanted)
             self._delete(agent, pod, verdict.reason, notes)
-        if verdict.action == "annotate":
+        if wanted is not None and verdict.action == "change":
+            return self._change(agent, pod, wanted, notes)
+        self._tell(agent, pod, config_hash)
+        outcome = pods.outcome(pod, agent.spec.required_tools, self._clock())
+        if verdict.action == "outdated" and isinstance(outcome, Done):
+            return Waiting(conditions.POD_OUTDATED, _OUTDATED[verdict.reason], delay=None)
+        return outcome
+
+    def _tell(self, agent: Resource[MCPAgentSpec], pod: Manifest, config_hash: str) -> None:
+        """Wake the kubelet where the configuration is another one than the Pod was told of."""
+        told = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_CONFIG_HASH)
+        if told != config_hash:
             annotations = {names.ANNOTATION_CONFIG_HASH: config_hash}
             self._api.annotate_pod(agent.namespace, names.pod(agent.name), pod["metadata"]["uid"], annotations)
-        return pods.outcome(pod, agent.spec.required_tools, self._clock())
+
+    def _change(self, agent: Resource[MCPAgentSpec], pod: Manifest, wanted: Manifest, notes: list[Event]) -> Outcome:
+        """Give servers of a running Pod other images: the kubelet starts these containers again and no others."""
+        images, annotations = in_place.change(pod, wanted, self._clock())
+        try:
+            self._api.change_images(pod, images, annotations)
+        except cluster.InvalidError as error:
+            raise _rejected(error) from error
+        except cluster.ForbiddenError as error:
+            raise _forbidden(error) from error
+        changed = ", ".join(name.removeprefix(names.SERVER_CONTAINER_PREFIX) for name in images)
+        logger.info("MCPAgent/%s/%s: servers changed in place: %s", agent.namespace, agent.name, changed)
+        notes.append(Event(events.SERVERS_CHANGED, f"Starting servers again in place: {changed}", action="Change"))
+        text = f"their images or Secrets changed, so they are being started again: {changed}"
+        return Waiting(conditions.SERVERS_RESTARTING, text)
+
+    def remove(self, agent: Resource[MCPAgentSpec], pod: Manifest, why: str) -> None:
+        """Delete an agent's Pod for good."""
+        self._api.delete_pod(agent.namespace, names.pod(agent.name), pod["metadata"]["uid"])
+        logger.info("MCPAgent/%s/%s: Pod deleted (%s)", agent.namespace, agent.name, why)
 
     def _create(
         self,
@@ -180,8 +187,7 @@ class AgentPods:
                 raise _forbidden(error) from error
 
     def _delete(self, agent: Resource[MCPAgentSpec], pod: Manifest, why: str, notes: list[Event]) -> None:
-        self._api.delete_pod(agent.namespace, names.pod(agent.name), pod["metadata"]["uid"])
-        logger.info("MCPAgent/%s/%s: Pod deleted (%s)", agent.namespace, agent.name, why)
+        self.remove(agent, pod, why)
         notes.append(Event(events.POD_REPLACED, f"Deleted the Pod to make it anew: {why}", action="Replace"))
         raise Waiting(conditions.POD_TERMINATING, f"the Pod is being replaced: {why}", delay=2)
 
@@ -191,41 +197,10 @@ class AgentPods:
         ends.count = 1 if pods.lifetime(pod, policies.format_time(now)) > STEADY else ends.count + 1
         ends.not_before = now + timedelta(seconds=backoff(ends.count - 1, BACKOFF_FIRST, BACKOFF_CAP))
 
-    def _write_config(self, agent: Resource[MCPAgentSpec], wanted: Config) -> None:
-        manifest = configs.config_map(agent, wanted)
-        current = self._api.config_map(agent.namespace, manifest["metadata"]["name"])
-        if current is not None:
-            owner = cluster.controller(current)
-            if owner.get("uid") != agent.uid and owner.get("kind") != cluster.AGENT.kind:
-                text = (
-                    f"ConfigMap {manifest['metadata']['name']} is there and not ours: delete it or rename the MCPAgent"
-                )
-                raise Stalled(conditions.CONFIG_NAME_TAKEN, text, delay=RECHECK)
-            if owner.get("uid") != agent.uid:
-                raise Waiting(conditions.POD_TERMINATING, "the ConfigMap of an earlier agent of this name is going")
-            if current.get("data") == manifest["data"]:
-                return
-        self._api.apply_config_map(manifest)
-
-
-def configuration(plan: Plan) -> Config:
-    """Give what toolman is to read: while there is a Pod, the servers that are in it and no others.
-
-    The users refused as callers are those of every server container that there is, also of servers that the agent no
-    longer names: until the Pod is replaced they still run.
-    """
-    present = pods.server_names(plan.pod) if plan.pod is not None else None
-    listed = [server.name for server in plan.servers if present is None or server.name in present]
-    named = [RunningServer(name=name, image="", command=(), working_dir="", run=Run()) for name in listed]
-    wanted = configs.toolman_config(plan.agent, named, plan.layers)
-    users = max(len(plan.servers), len(present or ()))
-    refused = tuple(names.server_uid(index) for index in range(users))
-    return msgspec.structs.replace(wanted, listen=msgspec.structs.replace(wanted.listen, refuse_uids=refused))
-
 
 def _rejected(error: cluster.ClusterError) -> Stalled:
     return Stalled(conditions.POD_REJECTED, printable(f"{error}. Correct spec.template."))
 
 
 def _forbidden(error: cluster.ClusterError) -> Waiting:
-    return Waiting(conditions.POD_FORBIDDEN, printable(str(error)), delay=RECHECK)
+    return Waiting(conditions.POD_FORBIDDEN, printable(str(error)), delay=agent_config.RECHECK)

@@ -2,57 +2,96 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 from mcp_operator import conditions
-from mcp_operator.models.status import LISTED_TOOLS, AgentTools, DeniedTool
-from mcp_operator.outcomes import Done, Outcome, Stalled
+from mcp_operator.models.status import LISTED_TOOLS, AgentTokens, AgentTools, AuditedTool, DeniedTool
+from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
 from toolman import naming, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from toolman.config import Naming
 
     from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.models.status import MCPAgentStatus
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.agent_inputs import Server
 
+LIMIT: Final = "Limit"
+"""Reason of a tool that is beyond a layer's bounds."""
+SAME_NAME: Final = "SameName"
+"""Reason of tools of which an agent would see two under one name: toolman shows neither."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What an agent sees of all tools. ``denied_count`` is whole, the lists are not."""
+class Verdict:
+    """What an agent gets of one tool, and why.
 
-    tools: AgentTools
-    denied: list[DeniedTool]
-    denied_count: int
+    Attributes:
+        tool: ``server/tool``.
+        name: What the agent would see.
+        tokens: What a model reads for it.
+        by: Who denies it; empty when nobody does.
+        reason: Why; empty when it is visible.
+        would_deny: Who would deny it, in audit mode.
+    """
+
+    server: str
+    tool: str
+    name: str
+    tokens: int
+    by: str = ""
+    reason: str = ""
+    would_deny: tuple[str, ...] = ()
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the agent gets it."""
+        return not self.reason
 
 
-def sight(agent: Resource[MCPAgentSpec], servers: Sequence[Server], layers: Sequence[policy.Layer]) -> Sight:
-    """Decide on every tool that the servers' status lists."""
+def sight(
+    agent: Resource[MCPAgentSpec], servers: Sequence[Server], layers: Sequence[policy.Layer]
+) -> tuple[list[Verdict], int]:
+    """Decide on every tool that is known of the servers; give the verdicts, and how many tools the servers have."""
     style: Naming = "plain" if agent.spec.tool_names == "Plain" else "prefixed"
-    names: list[str] = []
-    denied: list[DeniedTool] = []
-    total = 0
-    for server in servers:
-        listed = server.status.tools or []
-        total += server.status.tool_count or 0
-        for tool in listed:
-            decision = policy.decide(layers, server.name, "tools", tool.name)
-            if decision.allowed:
-                names.append(naming.expose(style, server.name, tool.name))
-            else:
-                denied.append(
-                    DeniedTool(tool=f"{server.name}/{tool.name}", by=decision.source, reason=decision.reason),
-                )
-    clashes = {name for name, count in Counter(names).items() if count > 1}  # toolman shows neither
-    visible = [name for name in names if name not in clashes]
-    return Sight(
-        tools=AgentTools(visible=len(visible), total=total, names=visible[:LISTED_TOOLS]),
-        denied=denied[:LISTED_TOOLS],
-        denied_count=len(denied),
+    verdicts = list(_decided(style, servers, layers))
+    for layer in layers:
+        verdicts = _within(layer, verdicts)
+    seen = Counter(verdict.name for verdict in verdicts if verdict.is_visible)
+    verdicts = [
+        replace(verdict, by=f"MCPAgent/{agent.name}", reason=SAME_NAME)
+        if verdict.is_visible and seen[verdict.name] > 1
+        else verdict
+        for verdict in verdicts
+    ]
+    return verdicts, sum(server.status.tool_count or 0 for server in servers)
+
+
+def fill(after: MCPAgentStatus, found: tuple[Sequence[Verdict], int]) -> None:
+    """Write verdicts into a status: the lists bounded, the counts whole."""
+    verdicts, total = found
+    visible = [verdict for verdict in verdicts if verdict.is_visible]
+    denied = [verdict for verdict in verdicts if not verdict.is_visible]
+    audited = [verdict for verdict in visible if verdict.would_deny]
+    after.tools = AgentTools(
+        visible=len(visible), total=total, names=[verdict.name for verdict in visible[:LISTED_TOOLS]]
+    )
+    after.denied = [
+        DeniedTool(tool=f"{each.server}/{each.tool}", by=each.by, reason=each.reason) for each in denied[:LISTED_TOOLS]
+    ]
+    after.denied_count = len(denied)
+    after.would_deny = [
+        AuditedTool(tool=f"{each.server}/{each.tool}", by=list(each.would_deny)) for each in audited[:LISTED_TOOLS]
+    ]
+    after.would_deny_count = len(audited)
+    after.tokens = AgentTokens(
+        visible=sum(verdict.tokens for verdict in visible), total=sum(verdict.tokens for verdict in verdicts)
     )
 
 
@@ -61,27 +100,95 @@ def required(
     servers: Sequence[Server],
     layers: Sequence[policy.Layer],
 ) -> Outcome:
-    """Say whether every required tool exists and is allowed."""
+    """Say of every required tool that is not there why: no such tool, denied by whom, or its server is not ready."""
     by_name = {server.name: server for server in servers}
-    unknown, denied = [], []
+    found: dict[_Kind, list[str]] = {"unknown": [], "denied": [], "waiting": []}
+    visible = {(each.server, each.tool): each for each in sight(agent, servers, layers)[0]}
     for wanted in agent.spec.required_tools:
         server_name, _, tool = wanted.partition("/")
         server = by_name.get(server_name)
-        if server is None or not _may_have(server, tool):
-            unknown.append(wanted)
-            continue
-        decision = policy.decide(layers, server_name, "tools", tool)
-        if not decision.allowed:
-            denied.append(f"{wanted} ({decision.source}: {decision.reason})")
-    if unknown:
-        text = f"no such tool: {', '.join(unknown)}. The MCPServer's status.tools lists what there is."
+        decided = visible.get((server_name, tool))
+        trouble = _lacking(server, decided, policy.decide(layers, server_name, "tools", tool))
+        if trouble is not None:
+            found[trouble[0]].append(f"{wanted} ({trouble[1]})")
+    texts = [f"{_WORDS[kind]}: {', '.join(tools)}" for kind, tools in found.items() if tools]
+    if not texts:
+        return Done(conditions.SUCCEEDED)
+    text = f"required tools: {'; '.join(texts)}."
+    if found["unknown"]:
         return Stalled(conditions.TOOLS_UNKNOWN, text)
-    if denied:
-        return Stalled(conditions.TOOLS_DENIED, f"denied: {', '.join(denied)}.")
-    return Done(conditions.SUCCEEDED)
+    if found["denied"]:
+        return Stalled(conditions.TOOLS_DENIED, text)
+    return Waiting(conditions.TOOLS_WAITING, text, delay=None)
 
 
-def _may_have(server: Server, tool: str) -> bool:
-    """Tell whether a server has a tool; one that has more than its status lists may."""
-    listed = server.status.tools or []
-    return any(each.name == tool for each in listed) or (server.status.tool_count or 0) > len(listed)
+_Kind = Literal["unknown", "denied", "waiting"]
+_WORDS: Final[dict[_Kind, str]] = {
+    "unknown": "no such tool",
+    "denied": "denied",
+    "waiting": "of a server that is not ready",
+}
+
+
+def _lacking(server: Server | None, verdict: Verdict | None, decision: policy.Decision) -> tuple[_Kind, str] | None:
+    if server is None:
+        return "unknown", "no such server"
+    if server.tools is not None and verdict is None:
+        return "unknown", f"status.tools of MCPServer {server.name} lists what there is"
+    if server.problem:
+        return "waiting", server.problem
+    if verdict is not None:
+        return None if verdict.is_visible else ("denied", _denial(verdict.by, verdict.reason))
+    return None if decision.allowed else ("denied", _denial(decision.source, decision.reason))
+
+
+def _denial(source: str, reason: str) -> str:
+    return f"by {source or 'nobody: no layer allows it'}: {reason}"
+
+
+def _decided(style: Naming, servers: Sequence[Server], layers: Sequence[policy.Layer]) -> Iterator[Verdict]:
+    for server in servers:
+        for tool in server.tools or server.status.tools or ():
+            decision = policy.decide(layers, server.name, "tools", tool.name)
+            yield Verdict(
+                server=server.name,
+                tool=tool.name,
+                name=naming.expose(style, server.name, tool.name),
+                tokens=tool.tokens,
+                by=decision.source,
+                reason="" if decision.allowed else decision.reason,
+                would_deny=decision.would_deny,
+            )
+
+
+def _within(layer: policy.Layer, verdicts: list[Verdict]) -> list[Verdict]:
+    """Leave out what is beyond a layer's bounds, as toolman does: in order, and what does not fit is passed over."""
+    room = _Room(layer.limits)
+    return [
+        _beyond(layer, verdict)
+        if verdict.is_visible and policy.matches(layer.servers, verdict.server) and not room.takes(verdict)
+        else verdict
+        for verdict in verdicts
+    ]
+
+
+class _Room:
+    """What a layer leaves for tools."""
+
+    def __init__(self, limits: policy.Limits) -> None:
+        self._tools = math.inf if limits.max_tools is None else limits.max_tools
+        self._tokens = math.inf if limits.max_list_tokens is None else limits.max_list_tokens
+
+    def takes(self, verdict: Verdict) -> bool:
+        """Take the room that a tool needs, if it is there."""
+        if self._tools == 0 or verdict.tokens > self._tokens:
+            return False
+        self._tools -= 1
+        self._tokens -= verdict.tokens
+        return True
+
+
+def _beyond(layer: policy.Layer, verdict: Verdict) -> Verdict:
+    if layer.enforcement == "audit":
+        return replace(verdict, would_deny=(*verdict.would_deny, layer.source))
+    return replace(verdict, by=layer.source, reason=LIMIT)

@@ -1,4 +1,4 @@
-"""What a build comes to in an MCPServer's status. Pure: from a job or an earlier status to fields and conditions."""
+"""What a build comes to in an MCPServer's status: how far it is, how it ended, and the conditions of that. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,25 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from mcp_operator import conditions, policies
-from mcp_operator.images.contract import Step
+from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.jobs import State
-from mcp_operator.models.status import (
-    SERVER_TOOLS,
-    BuildStatus,
-    ImageStatus,
-    MCPServerStatus,
-    ProtocolStatus,
-    SourceStatus,
-    ToolStatus,
-)
+from mcp_operator.models.status import BuildStatus, MCPServerStatus, Revision
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
 from mcp_operator.status import printable, tail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from mcp_operator.images.contract import BuildError, BuildResult
+    from mcp_operator.images.contract import BuildResult
     from mcp_operator.jobs import View
 
 EVIDENCE_LINES = 20
 """Lines of what the detection saw."""
 LINE_LENGTH = 200
 """Characters of one such line, of a progress detail, of a server's own name."""
-NAME_LENGTH = 128
-"""Characters of a tool's name that is listed; longer ones are only counted."""
+WARNINGS = 10
+"""Of a build that went well."""
 
 CONDITION_OF_STEP: Final = {
     Step.FETCH: conditions.SOURCE_READY,
@@ -48,18 +40,19 @@ _REASON_OF_STEP: Final = {
     Step.VERIFY: conditions.VERIFYING,
     Step.PUSH: conditions.PUSHING,
 }
-UNDER_WAY: Final = frozenset({conditions.QUEUED, *_REASON_OF_STEP.values()})
-"""Reasons while a build has not ended."""
 _COUNTER: Final = re.compile(r"step (\d+)/(\d+)\s*:?\s*", re.IGNORECASE)
 
 
-def begin(status: MCPServerStatus, key: str, commit: str, now: datetime) -> None:
+def begin(status: MCPServerStatus, key: str, revision: str, now: datetime) -> None:
     """Note that a build of this key was asked for: a new one, another attempt, or the same that was interrupted."""
     last = status.build
-    attempts = 1
+    attempts, number = 1, last.number + 1 if last is not None else 1
     if last is not None and last.key == key:
         attempts = last.attempts + 1 if last.failed_step is not None else last.attempts
-    status.build = BuildStatus(key=key, commit=commit, started_at=policies.format_time(now), attempts=attempts)
+        number = last.number
+    status.build = BuildStatus(
+        number=number, key=key, revision=revision, started_at=policies.format_time(now), attempts=attempts
+    )
 
 
 def follow(status: MCPServerStatus, job: View, now: datetime) -> None:
@@ -71,43 +64,25 @@ def follow(status: MCPServerStatus, job: View, now: datetime) -> None:
     if not queued and (build.progress or "").startswith(conditions.QUEUED):
         build.started_at = policies.format_time(now)
     build.progress = f"{conditions.QUEUED} {job.position}" if queued else _progress(job)
+    counter = None if queued else _COUNTER.search(job.detail)
+    build.step, build.of = (int(counter[1]), int(counter[2])) if counter else (None, None)
     build.detail = None if queued else printable(_COUNTER.sub("", job.detail, count=1), LINE_LENGTH) or None
 
 
-def end(status: MCPServerStatus, job: View, now: datetime) -> None:
-    """Note what a job that has ended came to."""
-    if job.result is not None:
-        succeed(status, job.key, job.result, now)
-    elif job.error is not None:
-        fail(status, job.key, job.error, now)
-
-
 def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetime) -> None:
-    """Put a build's image into service."""
+    """Note that a build has ended well; what it made is not in service by that."""
     began = _begun(status, key, now)
     status.build = BuildStatus(
+        number=began.number,
         key=key,
-        commit=began.commit,
+        revision=began.revision,
         started_at=began.started_at,
         finished_at=policies.format_time(now),
         seconds=round(result.seconds),
+        warnings=[printable(line, LINE_LENGTH) for line in result.warnings[:WARNINGS]] or None,
         attempts=began.attempts,
     )
-    status.source = SourceStatus(commit=result.commit)
-    status.image = ImageStatus(
-        reference=result.reference,
-        id=result.image_id,
-        size=result.size,
-        command=list(result.command),
-        working_dir=result.working_dir,
-        build_key=key,
-    )
-    server_info = printable(result.server_name, LINE_LENGTH)
-    status.protocol = ProtocolStatus(version=result.protocol_version, transport="stdio", server_info=server_info)
-    status.detected = [printable(line, LINE_LENGTH) for line in result.evidence[:EVIDENCE_LINES]]
-    status.tool_count = len(result.tools)
-    listed = [tool for tool in result.tools if len(tool.name) <= NAME_LENGTH and tool.name.isprintable()]
-    status.tools = [ToolStatus(name=tool.name, hash=tool.hash) for tool in listed[:SERVER_TOOLS]]
+    status.detected = [printable(line, LINE_LENGTH) for line in result.evidence[:EVIDENCE_LINES]] or None
 
 
 def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) -> None:
@@ -115,8 +90,9 @@ def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) ->
     began = _begun(status, key, now)
     seconds = int((now - policies.parse_time(began.started_at)).total_seconds())
     status.build = BuildStatus(
+        number=began.number,
         key=key,
-        commit=began.commit,
+        revision=began.revision,
         started_at=began.started_at,
         finished_at=policies.format_time(now),
         seconds=max(0, seconds),
@@ -130,6 +106,17 @@ def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) ->
     )
 
 
+def lose(status: MCPServerStatus, key: str, tools: int, now: datetime) -> None:
+    """Note that a build made something that cannot be used: it has more tools than can be kept."""
+    error = BuildError(
+        conditions.TOO_MANY_TOOLS,
+        f"it lists {tools} tools, more than can be kept",
+        step=Step.VERIFY,
+        hint="Serve fewer tools, or split the server.",
+    )
+    fail(status, key, error, now)
+
+
 def outcomes(status: MCPServerStatus, key: str, job: View | None, delay: float | None) -> dict[str, Outcome]:
     """Give the outcome of each step of the build that the spec and the source ask for.
 
@@ -139,22 +126,33 @@ def outcomes(status: MCPServerStatus, key: str, job: View | None, delay: float |
         job: That build, while it is queued or runs.
         delay: Seconds until a failed one is tried again.
     """
+    order = order_of(status)
     build = status.build if status.build is not None and status.build.key == key else None
     if job is not None and (build is None or build.finished_at is None):
-        return _under_way(job, build)
+        return _under_way(job, build, order)
     if build is not None and build.failed_step is not None:
-        return _until(Step(build.failed_step), _failure(build, delay))
+        return _until(Step(build.failed_step), _failure(build, delay), order)
+    if status.held is not None and status.held.image is not None and status.held.image.build_key == key:
+        return in_service(status.held, status)
     if status.image is not None and status.image.build_key == key:
-        return in_service(status)
+        return in_service(status, status)
     return {}
 
 
-def _under_way(job: View, build: BuildStatus | None) -> dict[str, Outcome]:
+def order_of(status: MCPServerStatus) -> tuple[str, ...]:
+    """Give the conditions that a server of this kind of source has, in the order of their steps."""
+    is_built = status.source_kind not in ("image", "remote")
+    return conditions.SERVER_CONDITIONS if is_built else conditions.UNBUILT_CONDITIONS
+
+
+def _under_way(job: View, build: BuildStatus | None, order: Sequence[str]) -> dict[str, Outcome]:
     """Also of a job that ended a moment ago: its end is written at the next look."""
     if job.state is State.QUEUED:
-        return _until(Step.FETCH, Waiting(conditions.QUEUED, _number(job.position), delay=None))
+        return _until(Step.FETCH, Waiting(conditions.QUEUED, _number(job.position), delay=None), order)
     what = (build.progress if build is not None else None) or job.step.value
-    return _until(job.step, Waiting(_REASON_OF_STEP[job.step], what, delay=None))
+    is_pulled = job.step is Step.FETCH and order == conditions.UNBUILT_CONDITIONS
+    reason = conditions.PULLING if is_pulled else _REASON_OF_STEP[job.step]
+    return _until(job.step, Waiting(reason, what, delay=None), order)
 
 
 def explain(error: BuildError) -> str:
@@ -165,14 +163,30 @@ def explain(error: BuildError) -> str:
 def ready(found: Mapping[str, Outcome], status: MCPServerStatus) -> Outcome | None:
     """Give what ``Ready`` says: that all is well, or the first problem and what goes on meanwhile."""
     problem = next((outcome for outcome in found.values() if isinstance(outcome, Stalled | Waiting)), None)
-    if problem is None and all(kind in found for kind in conditions.SERVER_CONDITIONS):
+    if problem is None and all(kind in found for kind in order_of(status)):
+        if status.held is not None and status.source is None:
+            text = "nothing is in service, and what was verified awaits approval: see AwaitingApproval"
+            return Stalled(conditions.CHANGES_HELD, text)
+        if status.held is not None:
+            text = f"{called(status)} stays in service; another revision awaits approval: see AwaitingApproval"
+            return Done(conditions.CHANGES_HELD, text)
         return Done(conditions.SUCCEEDED, f"{status.tool_count} tools")
     if problem is None:
         return None
-    if status.image is None or status.source is None:
+    if status.source is None:
         return problem
-    text = _sentences(problem.message, f"Commit {status.source.commit} stays in service meanwhile")
+    text = _sentences(problem.message, f"{called(status)} stays in service meanwhile".capitalize())
     return type(problem)(problem.reason, text, delay=problem.delay)
+
+
+def called(found: Revision) -> str:
+    """Say which revision it is, for people."""
+    source = found.source
+    if source is None:
+        return "nothing"
+    kind = (source.name or "").partition(":")[0]
+    what = {"npm": "version", "pypi": "version", "image": "image", "remote": "tools"}.get(kind, "commit")
+    return f"{what} {source.revision}"
 
 
 def _begun(status: MCPServerStatus, key: str, now: datetime) -> BuildStatus:
@@ -182,17 +196,17 @@ def _begun(status: MCPServerStatus, key: str, now: datetime) -> BuildStatus:
     return BuildStatus(key=key, started_at=policies.format_time(now))
 
 
-def in_service(status: MCPServerStatus) -> dict[str, Outcome]:
-    """Give the outcomes of the steps that put the image into service."""
-    commit = status.source.commit if status.source is not None else ""
-    image = status.image.reference if status.image is not None else ""
-    server = status.protocol.server_info if status.protocol is not None else ""
-    return {
-        conditions.SOURCE_READY: Done(conditions.SUCCEEDED, f"commit {commit}"),
+def in_service(found: Revision, status: MCPServerStatus) -> dict[str, Outcome]:
+    """Give the outcomes of the steps that led to a revision which is in service, or could be."""
+    image = found.image.reference if found.image is not None else ""
+    server = found.protocol.server_info if found.protocol is not None else ""
+    every: dict[str, Outcome] = {
+        conditions.SOURCE_READY: Done(conditions.SUCCEEDED, called(found)),
         conditions.BUILT: Done(conditions.SUCCEEDED, "; ".join(status.detected or [])[:1000]),
-        conditions.VERIFIED: Done(conditions.SUCCEEDED, f"{server} lists {status.tool_count} tools"),
+        conditions.VERIFIED: Done(conditions.SUCCEEDED, f"{server} lists {found.tool_count} tools".strip()),
         conditions.PUSHED: Done(conditions.SUCCEEDED, image),
     }
+    return {kind: every[kind] for kind in order_of(status)}
 
 
 def _failure(build: BuildStatus, delay: float | None) -> Outcome:
@@ -202,11 +216,12 @@ def _failure(build: BuildStatus, delay: float | None) -> Outcome:
     return Stalled(build.reason or conditions.INTERNAL_ERROR, text)
 
 
-def _until(step: Step, outcome: Outcome) -> dict[str, Outcome]:
+def _until(step: Step, outcome: Outcome, order: Sequence[str]) -> dict[str, Outcome]:
     """Give the outcomes of a build that came as far as ``step``: what lies before is done."""
-    reached = conditions.SERVER_CONDITIONS.index(CONDITION_OF_STEP[step])
-    earlier: dict[str, Outcome] = {kind: Done(conditions.SUCCEEDED) for kind in conditions.SERVER_CONDITIONS[:reached]}
-    return {**earlier, conditions.SERVER_CONDITIONS[reached]: outcome}
+    kind = CONDITION_OF_STEP[step]
+    reached = order.index(kind) if kind in order else 0  # an image that cannot be pulled is no good source
+    earlier: dict[str, Outcome] = {kind: Done(conditions.SUCCEEDED) for kind in order[:reached]}
+    return {**earlier, order[reached]: outcome}
 
 
 def _progress(job: View) -> str:

@@ -1,4 +1,4 @@
-"""Namespace: its labels decide which policies cap its agents, so other labels mean another look at them."""
+"""Namespace: its labels decide which policies are about its agents and servers: other labels mean another look."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIND = "Namespace"
 
 
 class NamespaceReconciler:
-    """Has agents and policies looked at when a namespace's labels change."""
+    """Has agents, servers and policies looked at when a namespace's labels change."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -30,6 +30,7 @@ class NamespaceReconciler:
             return None
         if self._labels.get(name) != labels:
             self._services.wake_agents(name)
+            self._services.wake_servers(name)
             self._services.wake_policies()
             self._labels[name] = labels
         return None

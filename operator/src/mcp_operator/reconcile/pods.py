@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_operator import cluster, conditions, names, policies
 from mcp_operator.outcomes import Done, Outcome, Waiting
 from mcp_operator.policies import PodFacts
+from mcp_operator.reconcile import in_place
 from mcp_operator.status import printable
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mcp_operator.cluster import Manifest
+    from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.objects import Resource
 
 HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating", ""})
 """Reasons of a waiting container that pass by themselves."""
@@ -25,49 +28,56 @@ SETTLED_SECONDS = 10.0
 DETAIL_LENGTH = 400
 """Characters of the kubelet's text that are quoted."""
 
+STUCK_SECONDS = 60.0
+"""How long a Pod may be there after it should be gone until that is told as what it is."""
+ENDED = frozenset({"Failed", "Succeeded"})
+"""Phases of a Pod that will not run any more."""
+
 Status = dict[str, Any]
 
 
-def facts(pod: Manifest | None, agent_uid: str, wanted: Manifest | None, config_hash: str) -> PodFacts:
+def facts(
+    pod: Manifest | None,
+    agent: Resource[MCPAgentSpec],
+    wanted: Manifest | None,
+    config_hash: str,
+    now: datetime,
+) -> PodFacts:
     """Put together what the decision about a Pod depends on.
 
     Args:
         pod: The Pod of the agent's name, if there is one.
-        agent_uid: UID of the agent.
+        agent: The agent.
         wanted: The Pod that would now be made; None when none can be made now.
         config_hash: Of the configuration in the ConfigMap.
+        now: For changes in place that take too long.
     """
     if pod is None:
         return PodFacts(exists=False)
     metadata = pod["metadata"]
     owner = cluster.controller(pod)
     annotations = metadata.get("annotations") or {}
-    wanted_hash = wanted["metadata"]["annotations"][names.ANNOTATION_POD_HASH] if wanted is not None else ""
+    to_be = wanted["metadata"]["annotations"] if wanted is not None else annotations
     return PodFacts(
         exists=True,
         controller_uid=str(owner.get("uid", "")),
         controlled_by_agent_kind=owner.get("kind") == cluster.AGENT.kind
         and str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/"),
-        agent_uid=agent_uid,
+        agent_uid=agent.uid,
         deleting="deletionTimestamp" in metadata,
         phase=phase(pod),
-        pod_hash=(annotations.get(names.ANNOTATION_POD_HASH, ""), wanted_hash),
+        differs=in_place.difference(pod, wanted),
         config_hash=(annotations.get(names.ANNOTATION_CONFIG_HASH, ""), config_hash),
         complete=wanted is not None,
+        strategy=agent.spec.update_strategy,
+        run=(annotations.get(names.ANNOTATION_RUN, ""), to_be.get(names.ANNOTATION_RUN, "")),
+        overdue=in_place.is_overdue(pod, now),
     )
 
 
 def is_ours(pod: Manifest | None, agent_uid: str) -> bool:
     """Tell whether a Pod belongs to this very agent."""
     return pod is not None and cluster.controller(pod).get("uid") == agent_uid
-
-
-def differs(pod: Manifest | None, wanted: Manifest | None) -> bool:
-    """Tell whether a Pod was made from other things than the one that would now be made."""
-    if pod is None or wanted is None:
-        return False
-    was = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_POD_HASH)
-    return bool(was != wanted["metadata"]["annotations"][names.ANNOTATION_POD_HASH])
 
 
 def phase(pod: Manifest) -> str:
@@ -98,15 +108,34 @@ def outcome(pod: Manifest, required: Sequence[str], now: datetime) -> Outcome:
     """
     current: Status = pod.get("status") or {}
     if "deletionTimestamp" in pod["metadata"]:
-        return Waiting(conditions.POD_TERMINATING, "the Pod is ending")
-    if phase(pod) in {"Failed", "Succeeded"}:
+        return ending(pod, now)
+    if phase(pod) in ENDED:
         return Waiting(conditions.POD_BACK_OFF, ended(pod))
     if _condition(current, "Ready").get("status") == "True":
-        return _unsettled(pod["metadata"]["name"], current, now) or Done(conditions.SUCCEEDED)
+        return _unsettled(pod, current, now) or Done(conditions.SUCCEEDED)
     scheduled = _condition(current, "PodScheduled")
     if scheduled.get("status") == "False":
         return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
-    return _first_trouble(pod["metadata"]["name"], current, required)
+    return _first_trouble(pod["metadata"]["name"], current, required) or _unready(pod, current)
+
+
+def ending(pod: Manifest, now: datetime) -> Waiting:
+    """Say that a Pod is ending, and what to do when it should long be gone."""
+    due = pod["metadata"].get("deletionTimestamp")
+    late = (now - policies.parse_time(due)).total_seconds() if due else 0.0
+    if late <= STUCK_SECONDS:
+        return Waiting(conditions.POD_TERMINATING, "the Pod is ending; another one follows when it is gone")
+    name, node = pod["metadata"]["name"], (pod.get("spec") or {}).get("nodeName") or "?"
+    finalizers = pod["metadata"].get("finalizers") or []
+    if finalizers:
+        text = f"the Pod is held by finalizers of others: {', '.join(finalizers)}"
+    else:
+        text = (
+            f"the Pod should be gone by now: node {node} does not say that it has ended. No second one is made while "
+            f"it may still run. If that node is off for good: kubectl delete node {node}, or kubectl taint node {node} "
+            f"node.kubernetes.io/out-of-service=now:NoExecute, or kubectl delete pod {name} --force"
+        )
+    return Waiting(conditions.POD_STUCK, printable(text), delay=STUCK_SECONDS)
 
 
 def ended(pod: Manifest) -> str:
@@ -116,7 +145,19 @@ def ended(pod: Manifest) -> str:
     return printable(": ".join([f"the Pod {phase(pod).lower()}", *parts]), DETAIL_LENGTH)
 
 
-def _unsettled(pod: str, current: Status, now: datetime) -> Outcome | None:
+def _restarting(pod: Manifest) -> Outcome | None:
+    servers = [name.removeprefix(names.SERVER_CONTAINER_PREFIX) for name in in_place.unfinished(pod)]
+    if not servers:
+        return None
+    text = f"their images or Secrets changed, so they are being started again: {', '.join(servers)}"
+    return Waiting(conditions.SERVERS_RESTARTING, text, delay=in_place.DUE)
+
+
+def _unsettled(pod: Manifest, current: Status, now: datetime) -> Outcome | None:
+    return _restarting(pod) or _just_crashed(pod["metadata"]["name"], current, now)
+
+
+def _just_crashed(pod: str, current: Status, now: datetime) -> Outcome | None:
     for container in _containers(current):
         since = (_state(container).get("running") or {}).get("startedAt")
         last = _last_end(container)
@@ -130,7 +171,7 @@ def _unsettled(pod: str, current: Status, now: datetime) -> Outcome | None:
     return None
 
 
-def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcome:
+def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcome | None:
     for container in _containers(current):
         if container["name"] == names.AWAIT_CONTAINER and not _completed(container):
             return _awaiting(pod, container, required)
@@ -140,6 +181,19 @@ def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcom
     unready = [each["name"] for each in _containers(current) if "running" in _state(each) and not each.get("ready")]
     if unready and phase({"status": current}) == "Running":
         return _waiting(conditions.CONTAINER_NOT_READY, f"not ready yet: {', '.join(unready)}")
+    return None
+
+
+def _unready(pod: Manifest, current: Status) -> Outcome:
+    """Say why a Pod is not ready although nothing is wrong with its containers."""
+    disrupted = _condition(current, "DisruptionTarget")
+    if disrupted.get("status") == "True":
+        return _waiting(conditions.POD_TERMINATING, f"the Pod is being evicted: {disrupted.get('message') or ''}")
+    mine = current.get("containerStatuses") or []
+    if mine and all(each.get("ready") for each in mine) and _condition(current, "Ready").get("status") == "False":
+        node = (pod.get("spec") or {}).get("nodeName") or "?"
+        text = f"node {node} does not answer; the Pod is evicted by Kubernetes if that lasts, see kubectl describe node"
+        return _waiting(conditions.NODE_UNREACHABLE, f"{text} {node}")
     return _waiting(conditions.POD_STARTING, STARTING)
 
 

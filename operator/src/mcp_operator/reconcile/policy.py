@@ -1,40 +1,51 @@
-"""ToolPolicy: which agents it caps. What it denies is worked out with each agent."""
+"""ToolPolicy: which agents it caps and what it denies them. What all layers together deny is worked out per agent."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_operator import cluster, conditions, events, layers, objects, policies, status
-from mcp_operator.cluster import AGENT, POLICY
+from mcp_operator import cluster, conditions, events, objects, policies, status
+from mcp_operator.cluster import AGENT, POLICY, SERVER
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.policy import ToolPolicySpec
-from mcp_operator.models.status import LISTED_TOOLS, ToolPolicyStatus
+from mcp_operator.models.server import MCPServerSpec
+from mcp_operator.models.status import LISTED_TOOLS, MCPServerStatus, ToolPolicyStatus
 from mcp_operator.outcomes import Done, Outcome, Stalled
+from mcp_operator.reconcile import known_tools
+from mcp_operator.reconcile.policy_coverage import Coverage, KnownServer, coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from mcp_operator.cluster import Manifest
+    from mcp_operator.models.status import Condition
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.services import Services
 
 RESYNC = 600.0
 """Seconds until a policy's count is taken again even if nothing tells of a change."""
+SUMMARY_LENGTH = 80
+"""Characters of the phrase for ``kubectl get``."""
+NAMED_GLOBS = 5
+"""Globs that a message names; the status lists more of them."""
 
 
 class PolicyReconciler:
-    """Counts the agents that each ToolPolicy caps."""
+    """Says of each ToolPolicy whom it caps and what that comes to."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._api = services.api
         self._generations: dict[str, int] = {}
+        self._about_sources: set[str] = set()
 
     def reconcile(self, _: str, name: str) -> float | None:
         """Look at one policy; give the seconds until it should be looked at again."""
         raw = self._api.get(POLICY, "", name)
         generation = raw["metadata"].get("generation", 1) if raw is not None else 0
-        if self._generations.get(name) != generation:
-            self._services.wake_agents("")
+        # What an earlier operator had seen already is read by every agent's first look in this one.
+        observed = (raw.get("status") or {}).get("observedGeneration") if raw is not None else None
+        self._wake(name, raw, is_news=self._generations.get(name, observed) != generation)
         if raw is None:
             self._generations.pop(name, None)
             return None
@@ -43,36 +54,99 @@ class PolicyReconciler:
         after = before.model_copy(deep=True)
         outcome: Outcome
         try:
-            capped = self._capped(objects.parse(ToolPolicySpec, raw))
+            ceiling = objects.parse(ToolPolicySpec, raw)
         except objects.InvalidSpecError as error:
-            outcome = Stalled(conditions.INVALID_SPEC, str(error))
+            outcome = Stalled(conditions.INVALID_SPEC, f"{error}. Nothing new starts for whom it may concern.")
         else:
-            after.matched_agents, after.agents = len(capped), capped[:LISTED_TOOLS]
-            outcome = Done(conditions.SUCCEEDED, f"caps {len(capped)} agents")
+            found = self._coverage(ceiling)
+            fill(after, ceiling.spec, found)
+            outcome = Done(conditions.SUCCEEDED, _verdict(ceiling.spec, found))
         after.observed_generation = generation
-        after.conditions = conditions.summarise(
-            before.conditions,
-            {},
-            order=(),
-            generation=generation,
-            now=policies.format_time(self._services.clock()),
-            ready=outcome,
-        )
+        now = policies.format_time(self._services.clock())
+        after.conditions = [
+            *conditions.summarise(before.conditions, {}, order=(), generation=generation, now=now, ready=outcome),
+            *_warning(after, before.conditions, generation, now),
+        ]
+        after.summary = summary(after, outcome)
         if status.write(self._api, POLICY, raw, after):
-            self._services.recorder.record(raw, events.of_conditions(before.conditions, after.conditions))
+            self._services.recorder.record(raw, events.of_policy(before.conditions, after.conditions))
         return RESYNC
 
-    def _capped(self, ceiling: Resource[ToolPolicySpec]) -> list[str]:
+    def _wake(self, name: str, raw: Manifest | None, *, is_news: bool) -> None:
+        """Have all looked at whom a policy may concern, as it is now or as it was: agents, and servers behind guards.
+
+        Also servers that it may no longer allow to be made from what they are, or allows again.
+        """
+        was_about = name in self._about_sources
+        is_about = raw is not None and "sources" in (raw.get("spec") or {})
+        (self._about_sources.add if is_about else self._about_sources.discard)(name)
+        if is_news:
+            self._services.wake_agents("")
+            self._services.wake_servers("", shared_only=not (was_about or is_about))
+
+    def _coverage(self, ceiling: Resource[ToolPolicySpec]) -> Coverage:
+        agents, servers = list(self._agents()), list(self._servers())
         labels: dict[str, Mapping[str, str]] = {}
-        capped = []
-        for raw in self._api.list(AGENT):
-            namespace = raw["metadata"]["namespace"]
+        for namespace in {*(each.namespace for each in agents), *(each.resource.namespace for each in servers)}:
             try:
-                agent = objects.parse(MCPAgentSpec, raw)
-                if namespace not in labels:
-                    labels[namespace] = self._api.namespace_labels(namespace)
-            except (objects.InvalidSpecError, cluster.NotFoundError):
-                continue
-            if layers.caps(ceiling, labels[namespace], agent):
-                capped.append(f"{namespace}/{agent.name}")
-        return sorted(capped)
+                labels[namespace] = self._api.namespace_labels(namespace)
+            except cluster.NotFoundError:
+                continue  # it is going, with all that is in it
+        return coverage(ceiling, labels, agents, servers)
+
+    def _agents(self) -> Iterator[Resource[MCPAgentSpec]]:
+        for raw in self._api.list(AGENT):
+            try:
+                yield objects.parse(MCPAgentSpec, raw)
+            except objects.InvalidSpecError:
+                continue  # it says so itself
+
+    def _servers(self) -> Iterator[KnownServer]:
+        for raw in self._api.list(SERVER):
+            try:
+                resource = objects.parse(MCPServerSpec, raw)
+            except objects.InvalidSpecError:
+                continue  # it says so itself
+            current = status.read(MCPServerStatus, raw)
+            every = known_tools.of_server(self._api, raw, current)
+            listed = (current.tools or ()) if every is None else every
+            yield KnownServer(resource=resource, tools=[tool.name for tool in listed], complete=every is not None)
+
+
+def fill(after: ToolPolicyStatus, spec: ToolPolicySpec, found: Coverage) -> None:
+    """Write what was found into a status."""
+    after.matched_agents, after.agents = len(found.agents), found.agents[:LISTED_TOOLS]
+    after.matched_servers, after.servers = len(found.servers), found.servers[:LISTED_TOOLS]
+    enforced = spec.enforcement == "Enforce"
+    after.denied = found.denied if enforced else None
+    after.would_deny = None if enforced else found.denied
+    after.unmatched = found.unmatched[:LISTED_TOOLS] or None
+
+
+def summary(after: ToolPolicyStatus, outcome: Outcome) -> str:
+    """Give one phrase for ``kubectl get``."""
+    if not isinstance(outcome, Done):
+        return status.printable(outcome.message, SUMMARY_LENGTH)
+    if after.unmatched:
+        return status.printable(f"matches nothing: {', '.join(after.unmatched)}", SUMMARY_LENGTH)
+    return "Ready"
+
+
+def _verdict(spec: ToolPolicySpec, found: Coverage) -> str:
+    verb = "denies" if spec.enforcement == "Enforce" else "would deny"
+    return f"caps {len(found.agents)} agents, {verb} {found.denied} of their tools"
+
+
+def _warning(
+    after: ToolPolicyStatus,
+    previous: list[Condition],
+    generation: int,
+    now: str,
+) -> Iterator[Condition]:
+    if not after.unmatched:
+        return
+    named = ", ".join(after.unmatched[:NAMED_GLOBS])
+    more = f" and {len(after.unmatched) - NAMED_GLOBS} more" if len(after.unmatched) > NAMED_GLOBS else ""
+    text = status.printable(f"no tool of its servers is matched by {named}{more}; is that spelt as the server has it?")
+    note = Done(conditions.GLOBS_MATCH_NOTHING, text)
+    yield conditions.noted(previous, conditions.MATCHES_NOTHING, note, generation=generation, now=now)

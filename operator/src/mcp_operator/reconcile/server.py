@@ -1,70 +1,60 @@
-"""MCPServer: find the commit, build when what it is made from changed, report.
+"""MCPServer: may its source be used, what does it mean now, is that in service? Then say so.
 
-``Ready`` means that the resource *as written* is in service: its spec, at the commit that its ref names now. While a
-new build runs or after one failed, ``Ready`` is false, the last good image stays in ``status.image`` and agents go on
-with it.
+What ``Ready`` says is told at :data:`mcp_operator.conditions.READY`. Nothing here waits for anybody outside of the
+cluster: :mod:`mcp_operator.reconcile.lookups` asks, :mod:`mcp_operator.jobs` builds, and both have us called again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from mcp_operator import conditions, events, objects, policies, status
-from mcp_operator.cluster import SERVER
-from mcp_operator.images import sources
+from mcp_operator import ceilings, conditions, events, names, objects, policies, server_references, status
+from mcp_operator.cluster import SERVER, NotFoundError
 from mcp_operator.images.contract import BuildError
-from mcp_operator.jobs import State
 from mcp_operator.models.server import MCPServerSpec
 from mcp_operator.models.status import MCPServerStatus
-from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
-from mcp_operator.reconcile import build_status, commits
-from mcp_operator.reconcile.commits import INTERVAL
+from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
+from mcp_operator.reconcile import build_status, inline_agent, policy_reader, promotion, revisions, server_verdict
+from mcp_operator.reconcile.image_step import Images, ImageStep, Progress, Subject
+from mcp_operator.reconcile.lookups import PendingError
+from mcp_operator.reconcile.references import References
+from mcp_operator.reconcile.remote_step import RemoteStep
 from mcp_operator.reconcile.services import sooner
+from mcp_operator.reconcile.shared import SharedServers
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest
-    from mcp_operator.images.contract import BuildRequest
-    from mcp_operator.jobs import Builds, View
+    from mcp_operator.jobs import Builds
     from mcp_operator.objects import Resource
-    from mcp_operator.reconcile.commits import Commits
+    from mcp_operator.reconcile.lookups import Lookups
+    from mcp_operator.reconcile.revisions import Outside
     from mcp_operator.reconcile.services import Services
 
-KEY_RETRY = 10.0
-"""Seconds until the base images are asked for again; they are also told of when they are known."""
 RELEASE_RETRY = 30.0
 """Seconds until what a deleted server left in the engine is looked at again, when removing it failed."""
-SUMMARY_LENGTH = 80
-"""Characters of the phrase for ``kubectl get``."""
+
+__all__ = ["Images", "ServerReconciler"]
 
 logger = logging.getLogger(__name__)
 
 
-class Images(Protocol):
-    """What is asked of the builder besides building."""
-
-    def key(self, request: BuildRequest) -> str:
-        """Hash everything that the build of a request, its commit given, depends on.
-
-        Raises:
-            BuildError: That cannot be told now.
-        """
-
-    def forget(self, uid: str) -> None:
-        """Remove what was made for an MCPServer that is gone."""
-
-
 class ServerReconciler:
-    """Brings MCPServers from their spec to an image in service."""
+    """Brings MCPServers from their spec to an image or an endpoint in service."""
 
-    def __init__(self, services: Services, builds: Builds, images: Images, commits: Commits) -> None:
+    def __init__(self, services: Services, builds: Builds, images: Images, outside: Outside, lookups: Lookups) -> None:
         self._services = services
         self._api = services.api
         self._builds = builds
         self._images = images
-        self._commits = commits
+        self._outside = outside
+        self._lookups = lookups
+        self._references = References(services.api)
+        going = promotion.Promotion(services.api)
+        self._image_step = ImageStep(services, builds, images, going)
+        self._remote_step = RemoteStep(going)
+        self._shared = SharedServers(services)
         self._known: dict[Key, set[str]] = {}
         self._generations: dict[str, int] = {}
 
@@ -75,6 +65,7 @@ class ServerReconciler:
         uid = "" if raw is None or "deletionTimestamp" in raw["metadata"] else str(raw["metadata"]["uid"])
         later = self._release(key, uid)
         if raw is None or not uid:
+            self._shared.forget(namespace, name)
             self._services.wake_agents(namespace, server=name)
             return later
         self._known.setdefault(key, set()).add(uid)
@@ -92,91 +83,100 @@ class ServerReconciler:
             server = objects.parse(MCPServerSpec, raw)
         except objects.InvalidSpecError as error:
             self._builds.cancel(uid)
-            found: dict[str, Outcome] = {conditions.SOURCE_READY: Stalled(conditions.INVALID_SPEC, str(error))}
-            ready, delay = None, None
+            problem = Stalled(conditions.INVALID_SPEC, str(error))
+            self._conclude(raw, before, after, Progress({conditions.SOURCE_READY: problem}, None))
+            return None
+        asked = server.annotations.get(names.ANNOTATION_RECONCILE, "")
+        after.source_kind = ceilings.source_of(server.spec)[0]
+        subject = Subject(key, raw, server, after, asked not in ("", after.handled_reconcile))
+        try:
+            progress = self._advance(subject)
+        except PendingError:
+            if before.observed_generation == generation and before.conditions:
+                self._shared.add(server, after, Progress({}, None))  # who may call it does not wait for a git host
+                return None  # nothing is known to have changed; we are called when the answer is there
+            progress = self._looking_up(subject)
         else:
-            found, ready, delay = self._advance(key, server, after)
-        self._conclude(raw, before, after, found, ready)
-        return delay
+            after.handled_reconcile = asked or None
+        progress = self._shared.add(server, after, self._with_inputs(server, progress))
+        progress = self._with_agent(server, progress)
+        self._conclude(raw, before, after, progress, server)
+        return sooner(progress.delay, self._lookups.delay(uid))
 
     # --- steps
 
-    def _advance(
-        self,
-        key: Key,
-        server: Resource[MCPServerSpec],
-        after: MCPServerStatus,
-    ) -> tuple[dict[str, Outcome], Outcome | None, float | None]:
+    def _advance(self, subject: Subject) -> Progress:
+        server, after = subject.server, subject.after
+        is_remote = server.spec.source.remote is not None
+        step: ImageStep | RemoteStep = self._remote_step if is_remote else self._image_step
         try:
-            commit = self._commits.resolve(server, busy=self._builds.view(server.uid) is not None)
-        except (Stalled, Waiting) as problem:
+            inside = self._permit(server)
+            question = revisions.question(server, self._api, self._outside, inside=inside)
+            busy = self._builds.view(server.uid) is not None
+            answer = self._lookups.answer(subject.key, server.uid, question, busy=busy)
+        except Problem as problem:
             self._builds.cancel(server.uid)
-            return *self._without_source(server, after, problem), problem.delay
-        request = commits.request(server, commit, self._services.settings)
+            if is_remote:
+                return self._remote_step.without_answer(subject, problem)
+            return self._image_step.without_source(subject, problem)
+        if is_remote:
+            self._builds.cancel(server.uid)
         try:
-            build_key = self._images.key(request)
-        except BuildError as error:
-            return *self._without_key(server, after, error), KEY_RETRY
-        delay = self._build(key, request, build_key, after)
-        job = self._job(server.uid, build_key)
-        found = build_status.outcomes(after, build_key, job, delay)
-        found.setdefault(conditions.SOURCE_READY, Done(conditions.SUCCEEDED, f"commit {commit}"))
-        return found, build_status.ready(found, after), sooner(delay, INTERVAL)
+            return step.advance(subject, answer)
+        except Problem as problem:
+            found: dict[str, Outcome] = {
+                conditions.SOURCE_READY: Done(conditions.SUCCEEDED),
+                conditions.VERIFIED: problem,
+            }
+            return Progress(found, build_status.ready(found, after), problem.delay)
 
-    def _build(self, key: Key, request: BuildRequest, build_key: str, after: MCPServerStatus) -> float | None:
-        """See to it that the build that is needed runs, and no other; give the seconds until a failed one is due."""
-        now = self._services.clock()
-        job = self._job(request.uid, build_key)
-        if job is not None and job.state is State.ENDED:
-            build_status.end(after, job, now)
-        image_key = after.image.build_key if after.image is not None else None
-        facts = policies.BuildFacts(key=build_key, image_key=image_key, last=after.build, now=now)
-        verdict = policies.rebuild(facts)
-        if not verdict.build:
-            if job is None:
-                self._builds.cancel(request.uid)
-            return verdict.delay
-        if job is None:
-            logger.info("%s: build %s (%s)", key, build_key[:12], verdict.reason)
-            build_status.begin(after, build_key, sources.pinned(request.source), now)
-            self._builds.ensure(key, build_key, request)
-        job = self._job(request.uid, build_key)
-        if job is not None and job.state is not State.ENDED:
-            build_status.follow(after, job, now)
-        return None
+    def _permit(self, server: Resource[MCPServerSpec]) -> bool:
+        """Ask the policies before anything is fetched or connected to; tell whether it may be inside of the cluster.
 
-    def _job(self, uid: str, build_key: str) -> View | None:
-        job = self._builds.view(uid)
-        return job if job is not None and job.key == build_key else None
+        Raises:
+            Stalled: They do not allow the source, or cannot be read.
+        """
+        try:
+            labels = self._api.namespace_labels(server.namespace)
+        except NotFoundError:
+            raise Waiting(conditions.LOOKING_UP, "the namespace is going") from None
+        found = policy_reader.of_namespace(self._api, labels)
+        verdict = ceilings.source_allowed(found, labels, server.spec)
+        if isinstance(verdict, Stalled):
+            raise verdict
+        return server.spec.source.remote is not None and ceilings.inside_allowed(found, labels, server.spec)
 
-    def _without_source(
-        self,
-        server: Resource[MCPServerSpec],
-        after: MCPServerStatus,
-        problem: Stalled | Waiting,
-    ) -> tuple[dict[str, Outcome], Outcome | None]:
-        """A git host that is down for a while takes nothing out of service that was built from what is asked for."""
-        found: dict[str, Outcome] = {conditions.SOURCE_READY: problem}
-        if isinstance(problem, Waiting) and after.image is not None and after.source is not None:
-            request = commits.request(server, after.source.commit, self._services.settings)
-            with contextlib.suppress(BuildError):  # then nobody can tell what the image was built from
-                if self._images.key(request) == after.image.build_key:
-                    return {**build_status.in_service(after), **found}, _still(problem, after)
-        return found, build_status.ready(found, after)
+    def _looking_up(self, subject: Subject) -> Progress:
+        """Of a spec that is new: what ran for the one before it is not wanted any more."""
+        self._builds.cancel(subject.server.uid)
+        text = "the source is being looked up"
+        found: dict[str, Outcome] = {conditions.SOURCE_READY: Waiting(conditions.LOOKING_UP, text, delay=None)}
+        return Progress(found, build_status.ready(found, subject.after))
 
-    def _without_key(
-        self,
-        server: Resource[MCPServerSpec],
-        after: MCPServerStatus,
-        error: BuildError,
-    ) -> tuple[dict[str, Outcome], Outcome | None]:
-        """An engine that is down takes nothing out of service that was in service for this very spec."""
-        kind = Waiting if error.transient else Stalled
-        problem = kind(error.reason, build_status.explain(error), delay=KEY_RETRY)
-        if after.observed_generation == server.generation and conditions.is_true(after.conditions, conditions.READY):
-            return {**build_status.in_service(after), conditions.BUILT: problem}, _still(problem, after)
-        found: dict[str, Outcome] = {conditions.SOURCE_READY: Done(conditions.SUCCEEDED), conditions.BUILT: problem}
-        return found, build_status.ready(found, after)
+    def _with_inputs(self, server: Resource[MCPServerSpec], progress: Progress) -> Progress:
+        """Say whether the Secrets and ConfigMaps are there without which no container of it starts.
+
+        A build goes on without them: while it is verified a server gets placeholders.
+        """
+        wanted = [*server_references.of_container(server.spec.run), *server_references.of_kubelet(server.spec)]
+        if not wanted:
+            return progress
+        missing = self._references.missing(server.namespace, wanted)
+        if missing is None:
+            return progress._replace(found={**progress.found, conditions.INPUTS_READY: Done(conditions.SUCCEEDED)})
+        ready = missing if isinstance(progress.ready, Done) else progress.ready
+        found = {**progress.found, conditions.INPUTS_READY: missing}
+        return Progress(found, ready, sooner(progress.delay, missing.delay))
+
+    def _with_agent(self, server: Resource[MCPServerSpec], progress: Progress) -> Progress:
+        """Make the agent that is written in the server, or put it back."""
+        outcome = inline_agent.ensure(self._api, server)
+        if outcome is None:
+            return progress
+        is_first = isinstance(outcome, Problem) and isinstance(progress.ready, Done)
+        found = {**progress.found, conditions.AGENT_APPLIED: outcome}
+        delay = outcome.delay if isinstance(outcome, Problem) else None
+        return Progress(found, outcome if is_first else progress.ready, sooner(progress.delay, delay))
 
     # --- the end
 
@@ -185,28 +185,25 @@ class ServerReconciler:
         raw: Manifest,
         before: MCPServerStatus,
         after: MCPServerStatus,
-        found: dict[str, Outcome],
-        ready: Outcome | None,
+        progress: Progress,
+        server: Resource[MCPServerSpec] | None = None,
     ) -> None:
         metadata = raw["metadata"]
         after.observed_generation = metadata.get("generation", 1)
-        after.conditions = conditions.summarise(
-            before.conditions,
-            found,
-            order=conditions.SERVER_CONDITIONS,
-            generation=after.observed_generation or 1,
-            now=policies.format_time(self._services.clock()),
-            ready=ready,
-        )
-        after.summary = summary(after)
+        reports = self._services.reports
+        drift = reports.drift(metadata["namespace"], metadata["name"]) if reports else ""
+        notes = server_verdict.notes(server, after, drift)
+        server_verdict.conclude(before, after, progress, notes, policies.format_time(self._services.clock()))
         written = status.write(self._api, SERVER, raw, after)
         if after.build is not None and after.build.finished_at is not None:
             self._builds.settle(metadata["uid"], after.build.key)
         if not written:
             return
         self._services.recorder.record(raw, events.of_server(before, after))
-        if _for_agents(before) != _for_agents(after):
+        if server_verdict.for_agents(before) != server_verdict.for_agents(after):
             self._services.wake_agents(metadata["namespace"], server=metadata["name"])
+        if (before.tools_hash, before.source) != (after.tools_hash, after.source):
+            self._services.wake_policies()  # they count what they deny of it
 
     def _release(self, key: Key, living: str) -> float | None:
         """End what runs for earlier objects of this name and remove what was made for them."""
@@ -221,37 +218,8 @@ class ServerReconciler:
                 delay = RELEASE_RETRY
                 continue
             self._known[key].discard(uid)
-            self._commits.forget(uid)
+            self._lookups.forget(uid)
             self._generations.pop(uid, None)
         if not self._known.get(key, {living}):
             del self._known[key]
         return delay
-
-
-def _still(problem: Stalled | Waiting, after: MCPServerStatus) -> Done:
-    commit = after.source.commit if after.source is not None else ""
-    return Done(problem.reason, f"commit {commit} is in service. {problem.message}")
-
-
-def summary(after: MCPServerStatus) -> str:
-    """Give one phrase for ``kubectl get``."""
-    ready = conditions.find(after.conditions, conditions.READY)
-    if ready is None:
-        return ""
-    build = after.build
-    if ready.status == "True":
-        text = "Ready"
-    elif ready.reason in build_status.UNDER_WAY:
-        text = (build.progress if build is not None else None) or ready.reason
-    elif build is not None and build.failed_step is not None and build.reason == ready.reason:
-        text = f"{build.failed_step} failed: {ready.reason}"
-    else:
-        text = ready.reason
-    return text[:SUMMARY_LENGTH]
-
-
-def _for_agents(current: MCPServerStatus) -> tuple[object, ...]:
-    """Give what agents depend on of a server's status."""
-    ready = conditions.find(current.conditions, conditions.READY)
-    verdict = (ready.status, ready.reason) if ready is not None else None
-    return (current.image, current.tools, current.tool_count, verdict)

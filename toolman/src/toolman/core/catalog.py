@@ -118,7 +118,8 @@ class View:
         self.generation: dict[ListKind, int] = {"tools": 1, "prompts": 1, "resources": 1}
         self._layers = config.layers
         self._owners = Owners(config.layers, self._judged)
-        self._is_public = config.listen.token is None and all(each.stock.offers.is_public for each in self._judged)
+        is_open = config.listen.token is None and config.guard is None
+        self._is_public = is_open and all(each.stock.offers.is_public for each in self._judged)
         self._found = _settle(verdicts.cut(config.layers, judged), self._judged)
         shown: dict[Kind, list[bytes]] = {kind: [] for kind in KINDS}
         for thing, verdict in self._found:

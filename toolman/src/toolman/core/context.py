@@ -60,9 +60,12 @@ class Context:
         ledger: Writes down.
         holding: Keeps calls whose clients are asked for input.
         tasks: Knows whose tasks are whose.
+        load: Bounds what all calls hold together, where that is not this gateway's alone.
     """
 
-    def __init__(self, gateway: Gateway, ledger: Ledger, holding: Holding, tasks: Tasks) -> None:
+    def __init__(
+        self, gateway: Gateway, ledger: Ledger, holding: Holding, tasks: Tasks, load: Load | None = None
+    ) -> None:
         self.gateway = gateway
         self.ledger = ledger
         self.holding = holding
@@ -70,7 +73,7 @@ class Context:
         self.permission = Permission(gateway)
         self.attribution = Attribution()
         self.elicitations = Elicitations()
-        self.load = Load(gateway.sessions)
+        self.load = load or Load(gateway.sessions)
         self._bounds: dict[str, Bounds] = {}
         self._bounds_of: Config | None = None
 

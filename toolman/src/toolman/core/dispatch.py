@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from toolman.core.context import Cancel
     from toolman.core.forwarding import Serve
     from toolman.core.gateway import Gateway
+    from toolman.core.load import Load
     from toolman.exchange import Caller, Era, Reply
     from toolman.jsonrpc import Message, Outcome
     from toolman.sessions import Session
@@ -54,11 +55,23 @@ class Dispatcher:
         audit: Gets a record for each use of something.
         key: Secret, for what clients are given to show again.
         clock: Seconds since the epoch.
+        who: Whose messages these are, for the audit log.
+        load: Bounds what all calls hold together, where that is not this dispatcher's alone.
     """
 
-    def __init__(self, gateway: Gateway, audit: Audit, key: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        audit: Audit,
+        key: bytes,
+        clock: Callable[[], float] = time.time,
+        *,
+        who: str = "",
+        load: Load | None = None,
+    ) -> None:
         self._gateway = gateway
-        self._context = Context(gateway, Ledger(audit, gateway.metrics), Holding(Sealer(key, clock)), Tasks(key))
+        ledger = Ledger(audit, gateway.metrics, who)
+        self._context = Context(gateway, ledger, Holding(Sealer(key, clock)), Tasks(key), load)
         forwarder = self._forwarder = Forwarder(self._context)
         self._following = Following(forwarder)
         self._lists = Lists(forwarder)

@@ -51,6 +51,7 @@ class Gateway:
         config: What to run.
         connect: Makes the connector of a server.
         sessions: All clients of the legacy era.
+        keepers: Keep the servers running, where those are not this gateway's alone.
 
     Attributes:
         config: The configuration in force.
@@ -64,7 +65,7 @@ class Gateway:
         on_left: Called with a session that is over, before what was its own is ended.
     """
 
-    def __init__(self, config: Config, connect: Connect, sessions: Sessions) -> None:
+    def __init__(self, config: Config, connect: Connect, sessions: Sessions, keepers: Keepers | None = None) -> None:
         self.config = config
         self.sessions = sessions
         self.hub = Hub(self, sessions)
@@ -75,7 +76,7 @@ class Gateway:
         self.on_asked: Callable[[Home, Question], None] = lambda _, question: question.answer(REFUSED)
         self.on_notified: Callable[[Home, str, Raw | None], None] = lambda *_: None
         self.on_left: Callable[[Session], None] = lambda _: None
-        self._keepers = Keepers(connect, self)
+        self._keepers = keepers or Keepers(connect, self)
         self._settled: set[Home] = set()
         self.views = Views(config, self._is_settled, self.hub.changed)
         self._own = _own(config)
@@ -190,6 +191,10 @@ class Gateway:
         """Tell which servers are not running, and why."""
         return {name: keeper.problem for (name, _), keeper in self._keepers if keeper.problem}
 
+    def count_sessions(self) -> int:
+        """Count the sessions of clients."""
+        return len(self.sessions)
+
     def supervisors(self) -> Iterator[tuple[Home, Supervisor]]:
         """Give all running servers: for metrics and reports."""
         return iter(self._keepers)
@@ -218,6 +223,14 @@ class Gateway:
     def keeper(self, home: Home) -> Supervisor | None:
         """Give who keeps a server running."""
         return self._keepers.get(home)
+
+    def want(self, home: Home, uris: frozenset[str]) -> None:
+        """Have a server tell of changes of exactly these resources."""
+        self._keepers.want(home, uris)
+
+    def want_log_level(self, home: Home, level: str | None) -> None:
+        """Have a server log from a level on."""
+        self._keepers.want_log_level(home, level)
 
     # What servers say.
 
@@ -255,11 +268,11 @@ class Gateway:
 
     def _begin(self, home: Home, supervisor: Supervisor) -> None:
         uris, level = self.hub.wishes(home)
-        if uris:
-            supervisor.want(uris)
-        if level is not None:
-            supervisor.want_log_level(level)
         self._keepers.add(home, supervisor)
+        if uris:
+            self.want(home, uris)
+        if level is not None:
+            self.want_log_level(home, level)
 
     def _begin_again(self, session: Session, gone: Collection[Home]) -> None:
         """Begin what was a session's own before its configuration changed, if it still is."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from toolman.core.views import Sight
     from toolman.exchange import Caller
     from toolman.upstreams import ListKind
-    from toolman.upstreams.supervisor import Supervisor
 
 COALESCE = 0.05
 """Seconds in which changes become one message: servers that start together, a server that is back at once."""
@@ -66,8 +65,11 @@ class Surroundings(Protocol):
     def homes(self, caller: Caller) -> list[Home]:
         """Give the running servers that a caller sees."""
 
-    def keeper(self, home: Home) -> Supervisor | None:
-        """Give who keeps it running."""
+    def want(self, home: Home, uris: frozenset[str]) -> None:
+        """Have a server tell of changes of exactly these resources."""
+
+    def want_log_level(self, home: Home, level: str | None) -> None:
+        """Have a server log from a level on."""
 
 
 class Hub:
@@ -84,8 +86,8 @@ class Hub:
         self._listeners: dict[Listener, None] = {}
         self._before: dict[Sight, View] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._followed: Subscriptions[Session | Listener] = Subscriptions(self._want)
-        self._levels = LogLevels(self._want_level)
+        self._followed: Subscriptions[Session | Listener] = Subscriptions(surroundings.want)
+        self._levels = LogLevels(surroundings.want_log_level)
 
     def listen(self, caller: Caller, identifier: bytes, wanted: Filter, send: Callable[[bytes], None]) -> Listener:
         """Open a subscription and acknowledge it, as far as there is what it wants.
@@ -170,6 +172,10 @@ class Hub:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(COALESCE, self._flush)
 
+    def begin(self) -> None:
+        """Note that nobody has seen anything until now."""
+        self._before.clear()
+
     def updated(self, home: Home, uri: str, params: Raw) -> None:
         """Tell of a changed resource to those who follow it and may read it."""
         followers = self._followed.followers(home, uri)
@@ -215,16 +221,6 @@ class Hub:
     def _may_read(self, sight: Sight, home: Home, uri: str) -> bool:
         found = self._around.seen(sight).owner(uri)
         return found is not None and found[0] == home[0]
-
-    def _want(self, home: Home, uris: frozenset[str]) -> None:
-        keeper = self._around.keeper(home)
-        if keeper is not None:
-            keeper.want(uris)
-
-    def _want_level(self, home: Home, level: str | None) -> None:
-        keeper = self._around.keeper(home)
-        if keeper is not None:
-            keeper.want_log_level(level)
 
     def _flush(self) -> None:
         """Compare what was seen with what is seen now, and tell the difference."""

@@ -97,7 +97,7 @@ class Inspection:
                 configuration=self._configuration,
                 servers=[_server(home, keeper) for home, keeper in self._gateway.supervisors()],
                 entries=self._gateway.views.everything().entries(),
-                sessions=len(self._gateway.sessions),
+                sessions=self._gateway.count_sessions(),
                 session_store=self._store_problem() or "ok",
             )
         )
@@ -112,7 +112,7 @@ class Inspection:
         for name, keepers in running.items():
             metrics.up.set(sum(keeper.peer is not None for keeper in keepers), name)
             metrics.restarts.set(sum(keeper.restarts for keeper in keepers), name)
-        metrics.sessions.set(len(gateway.sessions))
+        metrics.sessions.set(gateway.count_sessions())
         metrics.store_up.set(int(not self._store_problem()))
         view = gateway.views.everything()
         visible, total = view.tokens()

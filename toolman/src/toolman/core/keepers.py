@@ -118,6 +118,18 @@ class Keepers:
         self._leaving[home] = leaving
         leaving.add_done_callback(lambda task: self._ended(home, task))
 
+    def want(self, home: Home, uris: frozenset[str]) -> None:
+        """Have one tell of changes of exactly these resources."""
+        supervisor = self._all.get(home)
+        if supervisor is not None:
+            supervisor.want(uris)
+
+    def want_log_level(self, home: Home, level: str | None) -> None:
+        """Have one log from a level on; None for not caring any more."""
+        supervisor = self._all.get(home)
+        if supervisor is not None:
+            supervisor.want_log_level(level)
+
     def remove_all_of(self, owner: Hashable) -> list[Home]:
         """End all that are a session's own, for good; give which."""
         self._gone[owner] = None
@@ -139,7 +151,7 @@ class Keepers:
 
     async def introduced(self, homes: Iterable[Home], is_enough: Callable[[], bool]) -> None:
         """Wait, bounded, until :meth:`is_introduced` of some, or only a moment if the others are enough."""
-        waits = [asyncio.create_task(self._introduced(home)) for home in homes]
+        waits = [asyncio.create_task(self.introduced_one(home)) for home in homes]
         try:
             if waits:
                 await asyncio.wait(waits, timeout=MOMENT)
@@ -149,7 +161,8 @@ class Keepers:
             for wait in waits:
                 wait.cancel()
 
-    async def _introduced(self, home: Home) -> None:
+    async def introduced_one(self, home: Home) -> None:
+        """Wait, bounded, until :meth:`is_introduced` of one."""
         leaving = self._leaving.get(home)
         if leaving is not None:
             await asyncio.wait([leaving], timeout=PATIENCE)

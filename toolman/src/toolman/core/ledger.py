@@ -66,11 +66,13 @@ class Ledger:
     Args:
         audit: Gets a record for each use.
         metrics: Are counted.
+        who: Whose uses these are, where callers are told apart.
     """
 
-    def __init__(self, audit: Audit, metrics: Metrics) -> None:
+    def __init__(self, audit: Audit, metrics: Metrics, who: str = "") -> None:
         self._audit = audit
         self._metrics = metrics
+        self._who = who
 
     def answered(self, caller: Caller, method: str | None, became: str) -> None:
         """Count a request that was answered, whatever with."""
@@ -90,6 +92,7 @@ class Ledger:
         self._audit.write(
             Record(
                 time=now(),
+                caller=self._who,
                 client=client_name(caller.client_info),
                 session=caller.label,
                 kind=used.kind,
@@ -114,6 +117,7 @@ class Ledger:
         self._audit.write(
             Record(
                 time=now(),
+                caller=self._who,
                 client=client_name(caller.client_info),
                 session=caller.label,
                 kind=used.kind,

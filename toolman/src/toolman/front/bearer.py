@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from toolman.protocol.headers import Refusal
 
@@ -28,6 +29,32 @@ _MISSING = Refusal(401, "a token is needed: send Authorization: Bearer and the t
 _WRONG = Refusal(401, "the token is not accepted", _CHALLENGE[:-2] + b', error="invalid_token"\r\n')
 
 
+class Check(Protocol):
+    """Looks at the Authorization header."""
+
+    def check(self, authorization: bytes | None) -> Refusal | None:
+        """Tell why a caller is not served; None if it is."""
+
+
+class Hashed:
+    """Checks the Authorization header against the hash of a token.
+
+    Args:
+        sha256: Of the token, hexadecimal.
+    """
+
+    def __init__(self, sha256: str) -> None:
+        self._hash = sha256.encode()
+
+    def check(self, authorization: bytes | None) -> Refusal | None:
+        """Tell why a caller is not served; None if it is."""
+        shown = _shown(authorization)
+        if shown is None:
+            return _MISSING
+        is_it = hmac.compare_digest(hashlib.sha256(shown).hexdigest().encode(), self._hash)
+        return None if is_it else _WRONG
+
+
 class Bearer:
     """Checks the Authorization header. Without a token in the file nobody is served.
 
@@ -48,9 +75,9 @@ class Bearer:
         """Tell why a caller is not served; None if it is. Takes equally long for any two tokens of one length."""
         if self._clock() >= self._next_look:
             self._look()
-        if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+        shown = _shown(authorization)
+        if shown is None:
             return _MISSING
-        shown = authorization[len(_SCHEME) :].strip(b" ")
         return None if self._token and hmac.compare_digest(shown, self._token) else _WRONG
 
     def _look(self) -> None:
@@ -69,3 +96,9 @@ class Bearer:
             if not self._token:
                 log.error("nobody is served: there is no token in %s", self._path)
         self._seen = seen
+
+
+def _shown(authorization: bytes | None) -> bytes | None:
+    if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+        return None
+    return authorization[len(_SCHEME) :].strip(b" ")

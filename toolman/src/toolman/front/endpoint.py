@@ -78,6 +78,7 @@ class Endpoint:
         sessions: Of the legacy era.
         connections: Those whose clients wait.
         clock: Seconds, monotonic.
+        principal: Names whoever sends requests here, where that is known already.
     """
 
     def __init__(
@@ -87,9 +88,11 @@ class Endpoint:
         sessions: Sessions,
         connections: Population,
         clock: Callable[[], float],
+        principal: str = "",
     ) -> None:
         self._gateway = gateway
         self._clock = clock
+        self._principal = principal
         self._legacy = Legacy(core, sessions, connections)
         self._modern = Modern(core, connections, gateway.is_stateless_for)
         self._settings = _Settings(gateway.config, clock, None)
@@ -139,7 +142,8 @@ class Endpoint:
         is_modern = version is not None and version not in _LEGACY
         if request.method == b"POST":
             if is_modern:
-                self._modern.post(request, connection, server, LABEL if self._settings.bearer else "")
+                principal = LABEL if self._settings.bearer else self._principal
+                self._modern.post(request, connection, server, principal)
             else:
                 self._legacy.post(request, connection, server)
         elif is_modern:

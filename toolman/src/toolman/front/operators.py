@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from toolman.core.inspection import Inspection
-    from toolman.front.bearer import Bearer
+    from toolman.front.bearer import Check
     from toolman.front.probes import Handler
 
 
 def prepare(
-    is_serving: Callable[[], bool], inspection: Inspection, bearer: Bearer | None
+    is_serving: Callable[[], bool], inspection: Inspection, bearer: Check | None
 ) -> Callable[[asyncio.AbstractEventLoop], Handler]:
     """Make what serves the connections of the admin port that ask for more than a probe, one call for each.
 

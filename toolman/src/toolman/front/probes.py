@@ -31,6 +31,8 @@ _TOO_LARGE = wire.text(431, b"the headers have more than %d bytes\n" % MAX_HEAD,
 _BROKEN = wire.text(500, b"an error in toolman: see its log\n", wire.CLOSE)
 _LIVE = b"GET /livez HTTP/1.1"
 _READY = b"GET /readyz HTTP/1.1"
+_REPORT = b"GET /report HTTP/1.1"
+_AUTHORIZATION = b"authorization"
 
 
 class Handler(Protocol):
@@ -63,11 +65,18 @@ class Probes:
             the servers: in a Pod these start after toolman is ready.
         more: Gives a handler for a connection that wants more.
         connections: All of them.
+        report: Gives the whole response to who asks for the report and shows this; None where there is none. The
+            operator asks every Pod every half minute.
     """
 
     def __init__(
-        self, is_serving: Callable[[], bool], more: Callable[[], Awaitable[Handler]], connections: Population
+        self,
+        is_serving: Callable[[], bool],
+        more: Callable[[], Awaitable[Handler]],
+        connections: Population,
+        report: Callable[[bytes | None], bytes] | None = None,
     ) -> None:
+        self.report = report
         self.is_serving = is_serving
         self.more = more
         self.connections = connections
@@ -119,6 +128,8 @@ class Connection(asyncio.Protocol):
             self._answer(_OK)
         elif line == _READY:
             self._answer(_OK if self._port.is_serving() else _ENDING)
+        elif line == _REPORT and self._port.report is not None:
+            self._answer(self._port.report(_shown(self._received)))
         else:
             self._hand_over()
 
@@ -187,3 +198,13 @@ class Connection(asyncio.Protocol):
             handler.connection_made(self._transport)
             handler.data_received(received)
             self._transport.resume_reading()
+
+
+def _shown(head: bytes) -> bytes | None:
+    """Give the value of the Authorization header; None if there is none, or more than one."""
+    found = [
+        value.strip()
+        for name, _, value in (line.partition(b":") for line in head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:])
+        if name.lower() == _AUTHORIZATION
+    ]
+    return found[0] if len(found) == 1 else None

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from toolman.core.inspection import Inspection
-    from toolman.front.bearer import Bearer
+    from toolman.front.bearer import Check
 
 _UNAUTHORIZED = 401
 
 
-def routes(inspection: Inspection, bearer: Bearer | None) -> list[Route]:
+def routes(inspection: Inspection, bearer: Check | None) -> list[Route]:
     """Make them. Without a token in the configuration there is no report.
 
     Args:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ssl
 from typing import TYPE_CHECKING
 
 from toolman import listeners, memory
-from toolman.front import connection, probes
+from toolman.front import connection, probes, wire
 from toolman.front.population import Population
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
 
     from toolman.config import Certificate
     from toolman.core.inspection import Inspection
-    from toolman.front.bearer import Bearer
+    from toolman.front.bearer import Check
     from toolman.front.connection import Front
     from toolman.front.probes import Handler
 
@@ -38,6 +38,7 @@ class Server:
         protocol: Makes what serves a connection.
         connections: All of them.
         tls: What the port is encrypted with, None for nothing.
+        patience: Seconds after which connections that are still open when everything else has ended are cut.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Server:
         protocol: Callable[[], asyncio.Protocol],
         connections: Population,
         tls: ssl.SSLContext | None = None,
+        patience: float = LAST_RESORT,
     ) -> None:
+        self._patience = patience
         self._protocol = protocol
         self._connections = connections
         self._tls = tls
@@ -69,30 +72,41 @@ class Server:
         await self._ending.wait()
         for server in servers:
             server.close()
-        await self._connections.end(LAST_RESORT)
+        await self._connections.end(self._patience)
 
 
-def agents(front: Front, certificate: Certificate | None) -> Server:
-    """Make what serves agents."""
+def agents(front: Front, certificate: Certificate | None, grace: float = 0.0) -> Server:
+    """Make what serves agents; at the end their calls have ``grace`` seconds more than others."""
     tls = None
     if certificate is not None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate.certificate, certificate.key)
-    return Server(functools.partial(connection.Connection, front=front), front.connections, tls)
+        from toolman.front.certificates import Certificates  # noqa: PLC0415 - a sidecar has none
+
+        tls = Certificates(certificate).context
+    protocol = functools.partial(connection.Connection, front=front)
+    return Server(protocol, front.connections, tls, LAST_RESORT + grace)
 
 
-def admin(is_serving: Callable[[], bool], inspection: Inspection, bearer: Bearer | None) -> Server:
+def admin(is_serving: Callable[[], bool], inspection: Inspection, bearer: Check | None) -> Server:
     """Make what serves probes and whatever else is to be found on the admin port."""
     loop = asyncio.get_running_loop()
     connections = Population(loop.time, loop.call_later)
-    port = probes.Probes(is_serving, _More(is_serving, inspection, bearer), connections)
+    report = None if bearer is None else functools.partial(_report, inspection, bearer)
+    port = probes.Probes(is_serving, _More(is_serving, inspection, bearer), connections, report)
     return Server(functools.partial(probes.Connection, port), connections)
+
+
+def _report(inspection: Inspection, bearer: Check, shown: bytes | None) -> bytes:
+    """Answer who asks for the report."""
+    refusal = bearer.check(shown)
+    if refusal is not None:
+        return wire.text(refusal.status, f"{refusal.text}\n".encode(), refusal.lines + wire.CLOSE)
+    return wire.document(inspection.report(), wire.CLOSE)
 
 
 class _More:
     """Gives what serves the connections that want more than a probe, and loads it when the first of them comes."""
 
-    def __init__(self, is_serving: Callable[[], bool], inspection: Inspection, bearer: Bearer | None) -> None:
+    def __init__(self, is_serving: Callable[[], bool], inspection: Inspection, bearer: Check | None) -> None:
         self._wanted = (is_serving, inspection, bearer)
         self._loading: asyncio.Task[Callable[[asyncio.AbstractEventLoop], Handler]] | None = None
 

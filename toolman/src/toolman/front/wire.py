@@ -55,6 +55,11 @@ def json_array(responses: list[bytes], lines: bytes = b"") -> bytes:
     return b"%b%d\r\n%b\r\n%b" % (_OK_JSON, len(body), lines, body)
 
 
+def document(body: bytes, lines: bytes = b"") -> bytes:
+    """Write a response that holds JSON which is no JSON-RPC."""
+    return b"%b%d\r\n%b\r\n%b" % (_OK_JSON, len(body), lines, body)
+
+
 def empty(status: int, lines: bytes = b"") -> bytes:
     """Write a response without a body."""
     length = b"" if status == _NO_CONTENT else b"Content-Length: 0\r\n"

@@ -140,6 +140,7 @@ class Client:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 found = await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+                self.destination.check(str(place[0]) for *_, place in found)
                 for number, (*_, place) in enumerate(found, 1):
                     try:
                         async with asyncio.timeout(ADDRESS_TIMEOUT if number < len(found) else CONNECT_TIMEOUT):

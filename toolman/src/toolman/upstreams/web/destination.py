@@ -17,12 +17,12 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from toolman import __version__
+from toolman import __version__, addresses
 from toolman.config import Http, Secret, Sse
 from toolman.upstreams import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from toolman.config import Upstream
 
@@ -128,7 +128,13 @@ class Destination:
         except ValueError as problem:
             raise Failure(str(problem)) from None
         self._ca = upstream.ca
+        self._reach = upstream.reach
         self._headers = _check_names(upstream.headers)
+        self._bearer = upstream.token
+        if self._bearer is not None:
+            if any(name.lower() == "authorization" for name in self._headers):
+                raise Failure("it has both a token and the header Authorization: leave one out")
+            self._headers = {**self._headers, "Authorization": self._bearer}
         self._trust: ssl.SSLContext | None = None
         self._trusted: tuple[int, ...] | None = None
         self._looked = 0.0
@@ -144,6 +150,19 @@ class Destination:
             ValueError: It cannot be used.
         """
         return parse(urljoin(self._url, place))
+
+    def check(self, places: Iterable[str]) -> None:
+        """Refuse addresses at which the server may not be: a name's owner decides what it leads to, at any time.
+
+        Raises:
+            Failure: One is such an address. Which one of them is connected to would be up to chance.
+        """
+        if self._reach == "any":
+            return
+        allowed = {"public"} if self._reach == "public" else {"public", "private"}
+        for address in places:
+            if addresses.place(address) not in allowed:
+                raise Failure("its host leads to where no server may be", f" ({address}; its reach is {self._reach})")
 
     def head(self, method: bytes, address: Address | None = None) -> bytes:
         """Write the first lines of a request, up to the last header that is the same in all of them."""
@@ -166,7 +185,10 @@ class Destination:
         if self._block and stamps == self._stamps:
             return
         texts = {name: value for name, value in self._headers.items() if isinstance(value, str)}
-        self._block = self._written(texts | {name: _read(name, file) for name, file in files})
+        read = {name: _read(name, file) for name, file in files}
+        if self._bearer is not None:
+            read["Authorization"] = f"Bearer {read['Authorization']}"
+        self._block = self._written(texts | read)
         self._stamps = stamps
 
     def is_outdated(self, request: bytes) -> bool:

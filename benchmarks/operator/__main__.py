@@ -1,0 +1,222 @@
+"""The operator with a thousand MCPServers, a thousand MCPAgents and five thousand Pods: how long, how much, how often.
+
+An API server of its own, the real operator process with a builder that needs no engine, and a process that plays the
+kubelet. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "tests")]
+
+import operator_processes  # noqa: E402 - found by the line above
+import spare_apiserver  # noqa: E402
+from mcp_operator import access, cluster, kube, names  # noqa: E402
+from mcp_operator.access import Access, Resource  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from operator_processes import Operator
+
+LIMIT = 1800.0
+"""Seconds for anything."""
+HANDS = 8
+AS_IN_THE_IMAGE = {"MALLOC_ARENA_MAX": "2"}
+TICKS = os.sysconf("SC_CLK_TCK")
+WRITES = ("create", "update", "patch", "delete")
+CREATE_NAMESPACE = Access(verb="create", resource=Resource(plural="namespaces"))
+CREATE = {plural: Access(verb="create", resource=each) for plural, each in access.OURS.items()}
+PATCH_POLICY = Access(verb="patch", resource=access.OURS[names.POLICIES], content=access.MERGE_PATCH)
+LIST_CONFIG_MAPS = Access(verb="list", resource=access.CONFIG_MAPS)
+OWNED = {"labelSelector": f"{names.MANAGED_BY}={names.MANAGER}"}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=1000, help="MCPServers, and as many MCPAgents (%(default)s)")
+    parser.add_argument("--pods", type=int, default=5000, help="Pods in all, most of them strangers' (%(default)s)")
+    parser.add_argument("--policies", type=int, default=10, help="ToolPolicies (%(default)s)")
+    parser.add_argument("--per-namespace", type=int, default=20, help="of each kind in a namespace (%(default)s)")
+    parser.add_argument("--rest", type=float, default=120.0, help="seconds for which it is watched (%(default)s)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, spare_apiserver.running() as api:
+        os.environ["KUBECONFIG"] = str(api.kubeconfig)
+        with operator_processes.operators(api, Path(folder)) as started:
+            print(json.dumps(measure(given, started), indent=1), flush=True)
+    return 0
+
+
+def measure(given: argparse.Namespace, started: operator_processes.Operators) -> dict[str, float]:
+    """Give the figures."""
+    requests = kube.connect().requests
+    found: dict[str, float] = {"load before": os.getloadavg()[0]}
+    note("filling the cluster")
+    fill(given, requests)
+    note("first start: everything is built and made")
+    with kubelet():
+        began = time.monotonic()
+        operator = started.start(**AS_IN_THE_IMAGE)
+        until(lambda: ready_agents(operator) >= given.objects and operator.steady("MCPServer", "MCPAgent"))
+        found["first start, s"] = time.monotonic() - began
+        operator.process.terminate()
+        operator.process.wait(LIMIT)
+        note("second start: everything is there")
+        began = time.monotonic()
+        operator = started.start(**AS_IN_THE_IMAGE)
+        until(lambda: looks(operator) >= 2 * given.objects and operator.steady("MCPServer", "MCPAgent", "ToolPolicy"))
+        found["start to steady, s"] = time.monotonic() - began
+        found["writes of that start"] = writes(operator)
+        note("a policy changes")
+        found["policy change to all ConfigMaps, s"] = change_policy(given, requests)
+        until(operator.steady)
+        time.sleep(10)
+        note("at rest")
+        found |= rest(operator, given.rest)
+    found["load after"] = os.getloadavg()[0]
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def fill(given: argparse.Namespace, requests: kube.Requests) -> None:
+    """Make namespaces, policies, servers, agents and strangers' Pods."""
+    spaces = [f"bench-{number}" for number in range(max(1, given.objects // given.per_namespace))]
+    each(lambda name: requests(CREATE_NAMESPACE, body={"metadata": {"name": name, "labels": {"bench": "1"}}}), spaces)
+    policies = [operator_processes.policy(f"cap-{number}") for number in range(given.policies)]
+    each(lambda body: requests(CREATE[names.POLICIES], body=body), policies)
+
+    def make(number: int) -> None:
+        space, name = spaces[number % len(spaces)], f"x{number}"
+        requests(CREATE[names.SERVERS], space, body=operator_processes.server(name))
+        requests(CREATE[names.AGENTS], space, body=operator_processes.agent(name, name))
+
+    def stranger(number: int) -> None:
+        spec = {"containers": [{"name": "main", "image": "strange:1"}]}
+        requests(
+            access.CREATE_POD, spaces[number % len(spaces)], body={"metadata": {"name": f"p{number}"}, "spec": spec}
+        )
+
+    each(make, range(given.objects))
+    each(stranger, range(given.pods - given.objects))
+
+
+def change_policy(given: argparse.Namespace, requests: kube.Requests) -> float:
+    """Deny one more tool; give the seconds until the last ConfigMap says so."""
+    before = configs(requests)
+    began = time.monotonic()
+    requests(PATCH_POLICY, name="cap-0", body={"spec": {"tools": {"deny": ["drop_*", "read"]}}})
+
+    def changed() -> bool:
+        now = configs(requests)
+        return sum(now[place] != before[place] for place in before) >= given.objects
+
+    until(changed, 1.0)
+    return time.monotonic() - began
+
+
+def configs(requests: kube.Requests) -> dict[tuple[str, str], str]:
+    """Give toolman's configurations by namespace and name."""
+    listed = requests(LIST_CONFIG_MAPS, query=OWNED)["items"] or ()
+    return {
+        (raw["metadata"]["namespace"], raw["metadata"]["name"]): raw["data"][names.CONFIG_FILE]
+        for raw in listed
+        if names.CONFIG_FILE in raw.get("data", {})
+    }
+
+
+def rest(operator: Operator, seconds: float) -> dict[str, float]:
+    """Watch a process that has nothing to do."""
+    used, written, looked, began = cpu(operator), writes(operator), looks(operator), time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - began
+    return {
+        "CPU at rest, % of a core": (cpu(operator) - used) / took * 100,
+        "RSS at rest, MB": rss(operator),
+        "writes at rest": writes(operator) - written,
+        "looks at rest": looks(operator) - looked,
+    }
+
+
+def looks(operator: Operator) -> int:
+    """Say how many reconciliations of servers and agents there were."""
+    prefix = tuple(f'mcp_operator_reconcile_seconds_count{{kind="{kind}"' for kind in ("MCPServer", "MCPAgent"))
+    return sum(int(line.rpartition(" ")[2]) for line in operator.metrics if line.startswith(prefix))
+
+
+def ready_agents(operator: Operator) -> int:
+    """Say how many agents are ready."""
+    prefix = 'mcp_operator_conditions{kind="MCPAgent",type="Ready",status="True"'
+    return sum(int(line.rpartition(" ")[2]) for line in operator.metrics if line.startswith(prefix))
+
+
+def writes(operator: Operator) -> int:
+    """Say how often it wrote anything but its Lease."""
+    lines = [line for line in operator.metrics if line.startswith("mcp_operator_api_requests_total")]
+    mine = [line for line in lines if any(f'verb="{verb}"' in line for verb in WRITES) and '"leases"' not in line]
+    return sum(int(line.rpartition(" ")[2]) for line in mine)
+
+
+def cpu(operator: Operator) -> float:
+    """Give the seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{operator.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def rss(operator: Operator) -> float:
+    """Give the memory of a process."""
+    lines = Path(f"/proc/{operator.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+class kubelet:  # noqa: N801 - a context manager
+    """Plays the kubelet while the block runs."""
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, HERE / "kubelet.py"])
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(LIMIT)
+
+
+def until(reached: Callable[[], bool], pause: float = 0.5) -> None:
+    """Wait."""
+    deadline = time.monotonic() + LIMIT
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(pause)
+
+
+def each(do: Callable[[Any], object], values: Iterable[Any]) -> None:
+    """Do something with each value, several at a time."""
+
+    def one(value: object) -> None:
+        try:
+            do(value)
+        except cluster.ConflictError:
+            return
+
+    with ThreadPoolExecutor(HANDS) as hands:
+        list(hands.map(one, values))
+
+
+def note(text: str) -> None:
+    """Say what is being done."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The ConfigMaps of an agent: toolman's configuration, and the files that its servers' owners have written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcp_operator import cluster, conditions, names
+from mcp_operator.manifests import config as configs
+from mcp_operator.manifests import files, upstreams
+from mcp_operator.manifests.servers import RunningServer
+from mcp_operator.manifests.upstreams import Upstream
+from mcp_operator.models.server import Run
+from mcp_operator.outcomes import Stalled, Waiting
+from mcp_operator.reconcile import in_place, pods
+from toolman import config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from toolman.config import Config
+    from toolman.manifest import Tool
+    from toolman.policy import Layer
+
+    from mcp_operator.cluster import Manifest, Workloads
+    from mcp_operator.manifests.pod import Run as CompletionRun
+    from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.agent_inputs import Server
+
+RECHECK = 30.0
+"""Seconds until what has one of our names is looked at again: no event of ours tells."""
+SIZE_LIMIT = 1_000_000
+"""Bytes of toolman's configuration: an object in the cluster has room for about a megabyte."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an agent's Pod is to be.
+
+    Attributes:
+        agent: Whose.
+        servers: In the agent's order.
+        layers: Who allows and denies what.
+        pod: The Pod of the agent's name as it is now.
+        hold: Why no other Pod may be made now; empty when one may.
+        run: Which run to completion the next Pod would be of; None for an agent that keeps its Pod.
+        report_hash: Of the token with which its toolman is asked for reports.
+    """
+
+    agent: Resource[MCPAgentSpec]
+    servers: Sequence[Server]
+    layers: Sequence[Layer]
+    pod: Manifest | None
+    hold: str = ""
+    run: CompletionRun | None = None
+    report_hash: str | None = None
+
+    @property
+    def inputs(self) -> str:
+        """Another text whenever what toolman is given from Secrets and ConfigMaps is."""
+        return "".join(server.headers for server in self.servers)
+
+
+def configuration(plan: Plan, current: Manifest | None) -> Config:
+    """Give what toolman is to read: while there is a Pod, the servers that it can reach from there and no others.
+
+    The users refused as callers are those of every server container that there is, also of servers that the agent no
+    longer names: until the Pod is replaced they still run. While a container runs an image that is not the server's
+    any more, the tools that it may have are those that are written down for it.
+
+    Args:
+        plan: What is wanted.
+        current: The ConfigMap that toolman reads now.
+    """
+    earlier = written(current)
+    recorded = {server.name: server.manifest for server in earlier.servers} if earlier is not None else {}
+    present = pods.server_names(plan.pod) if plan.pod is not None else []
+    listed = [running for server in plan.servers if (running := _reachable(plan, server, recorded)) is not None]
+    sidecars = sum(not isinstance(server.running, Upstream) for server in plan.servers)
+    return configs.toolman_config(plan.agent, listed, plan.layers, max(sidecars, len(present)), plan.report_hash)
+
+
+def write(api: Workloads, plan: Plan, wanted: Config, current: Manifest | None) -> None:
+    """Write an agent's ConfigMap where it differs from the current one.
+
+    Raises:
+        Stalled: A ConfigMap that is not ours has its name, or the configuration is too large.
+        Waiting: That of an earlier agent of this name is still there.
+    """
+    agent = plan.agent
+    manifest = configs.config_map(agent, wanted)
+    size = len(manifest["data"][names.CONFIG_FILE].encode())
+    if size > SIZE_LIMIT:
+        text = f"toolman's configuration has {size} bytes, more than {SIZE_LIMIT}: use fewer servers or tools"
+        raise Stalled(conditions.CONFIG_TOO_LARGE, text)
+    if current is not None:
+        _check_owner(current, agent.uid, cluster.AGENT.kind, "rename the MCPAgent")
+        if current.get("data") == manifest["data"]:
+            return
+    api.apply_config_map(manifest)
+
+
+def write_files(api: Workloads, servers: Sequence[Server]) -> None:
+    """Write the files that are in the MCPServers themselves, before a container is started that gets them.
+
+    Raises:
+        Stalled: A ConfigMap that is not ours has the name.
+        Waiting: That of an earlier server of this name is still there.
+    """
+    for server in servers:
+        manifest = files.config_map(server.resource) if server.resource is not None and server.inputs else None
+        if manifest is None or server.resource is None:
+            continue
+        current = api.config_map(server.resource.namespace, manifest["metadata"]["name"])
+        if current is not None:
+            _check_owner(current, server.resource.uid, cluster.SERVER.kind, "rename the MCPServer")
+            if current.get("data") == manifest["data"]:
+                continue
+        api.apply_config_map(manifest)
+
+
+def written(current: Manifest | None) -> Config | None:
+    """Give toolman's configuration as it is written now; None where there is none that can be read."""
+    text = (current or {}).get("data", {}).get(names.CONFIG_FILE)
+    try:
+        return msgspec.json.decode(text, type=config.Config) if text else None
+    except msgspec.MsgspecError:
+        return None  # of another version, or somebody else's: it is written anew
+
+
+def _is_current(plan: Plan, running: RunningServer) -> bool:
+    """Tell whether a server's container runs its present image, or will in a moment."""
+    if plan.pod is None or (plan.agent.spec.update_strategy == "InPlace" and not plan.hold):
+        return True
+    return in_place.images(plan.pod).get(running.name, running.reference) == running.reference
+
+
+def _is_reached(pod: Manifest, running: Upstream) -> bool:
+    return running.name in in_place.volumes(pod) or not upstreams.volumes(running)
+
+
+def _reachable(
+    plan: Plan, server: Server, recorded: Mapping[str, tuple[Tool, ...] | None]
+) -> RunningServer | Upstream | None:
+    """Give a server as toolman reaches it from the Pod that there is, or that would be made; None where it cannot."""
+    running, pod = server.running, plan.pod
+    if isinstance(running, Upstream):
+        return running if pod is None or _is_reached(pod, running) else None
+    if pod is not None and server.name not in pods.server_names(pod):
+        return None
+    if running is None:  # it is closed by a layer, and goes on to run
+        nothing = RunningServer(name=server.name, image="", command=(), working_dir="", run=Run())
+        return replace(nothing, manifest=recorded.get(server.name))
+    return running if _is_current(plan, running) else replace(running, manifest=recorded.get(server.name))
+
+
+def _check_owner(current: Manifest, uid: str, kind: str, remedy: str) -> None:
+    owner = cluster.controller(current)
+    if owner.get("uid") == uid:
+        return
+    name = current["metadata"]["name"]
+    if owner.get("kind") == kind:
+        raise Waiting(conditions.POD_TERMINATING, f"ConfigMap {name} of an earlier object of this name is going")
+    text = f"ConfigMap {name} is there and not ours: delete it or {remedy}"
+    raise Stalled(conditions.CONFIG_NAME_TAKEN, text, delay=RECHECK)

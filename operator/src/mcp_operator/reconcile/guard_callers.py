@@ -1,0 +1,178 @@
+"""Who may call a shared server: the Pods of the agents that name it, each with its agent's layers about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from mcp_operator import cluster, names, objects
+from mcp_operator.manifests import guard_config
+from mcp_operator.manifests.metadata import digest
+from mcp_operator.models.agent import MCPAgentSpec
+from mcp_operator.outcomes import Stalled
+from mcp_operator.reconcile import agent_inputs, pods, policy_reader
+from mcp_operator.reconcile.references import References
+from mcp_operator.workqueue import Key
+from toolman import config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from toolman.policy import Layer
+
+    from mcp_operator.cluster import Cluster, Kind, Manifest, ReferenceKind
+    from mcp_operator.layers import DefaultAccess
+    from mcp_operator.models.server import MCPServerSpec
+    from mcp_operator.models.status import MCPServerStatus
+    from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.agent_inputs import Server
+
+_OVER = frozenset({"Succeeded", "Failed"})
+
+
+def callers(
+    api: Cluster,
+    server: Resource[MCPServerSpec],
+    after: MCPServerStatus,
+    default_access: DefaultAccess,
+    known: Mapping[str, config.Caller],
+) -> list[config.Caller]:
+    """Give the callers of a server.
+
+    Args:
+        api: The cluster.
+        server: Which one.
+        after: Its status as it will be.
+        default_access: What holds where no policy says anything.
+        known: The callers so far, by the UIDs of their Pods: where a policy cannot be read, they go on as they are.
+    """
+    moment = _Moment(api, server, after)
+    labels = api.namespace_labels(server.namespace)
+    running = {pod["metadata"]["name"]: pod for pod in api.pods_labelled(server.namespace, names.LABEL_AGENT)}
+    found = []
+    for raw in api.list(cluster.AGENT, server.namespace):
+        if not _names(raw, server.name):
+            continue
+        pod = running.get(names.pod(raw["metadata"]["name"]))
+        if pod is None or not pods.is_ours(pod, raw["metadata"]["uid"]) or pods.phase(pod) in _OVER:
+            continue
+        uid = pod["metadata"]["uid"]
+        caller: config.Caller | None
+        try:
+            caller = _caller(moment.cluster, raw, uid, server.name, labels, default_access)
+        except (Stalled, objects.InvalidSpecError):
+            caller = known.get(uid)
+        if caller is not None:
+            found.append(caller)
+    return found
+
+
+class News:
+    """Has shared servers looked at when something about one of their callers is not as it was.
+
+    Args:
+        wake: Has an object looked at.
+    """
+
+    def __init__(self, wake: Callable[[Key, float], None]) -> None:
+        self._wake = wake
+        self._seen: dict[tuple[str, str], dict[str, str]] = {}
+
+    def note(
+        self,
+        agent: Resource[MCPAgentSpec],
+        servers: Iterable[Server],
+        layers: Sequence[Layer],
+        pod: Manifest | None,
+    ) -> None:
+        """Take note of an agent as it is now."""
+        uid = pod["metadata"]["uid"] if pod is not None and pods.is_ours(pod, agent.uid) else ""
+        over = pod is not None and pods.phase(pod) in _OVER
+        shared = [server.name for server in servers if server.placement == "Shared"]
+        now = {
+            name: digest([uid, over, config.dumps(config.Config(layers=guard_config.about(layers, name))).decode()])
+            for name in shared
+        }
+        self._compare((agent.namespace, agent.name), now)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Take note that an agent is gone."""
+        self._compare((namespace, name), {})
+
+    def _compare(self, agent: tuple[str, str], now: dict[str, str]) -> None:
+        before = self._seen.pop(agent, {})
+        if now:
+            self._seen[agent] = now
+        for name in before.keys() | now.keys():
+            if before.get(name) != now.get(name):
+                self._wake(Key(cluster.SERVER.kind, agent[0], name), 0)
+
+
+class _Moment:
+    """The cluster as far as layers depend on it, read once for all callers of a server."""
+
+    def __init__(self, api: Cluster, server: Resource[MCPServerSpec], after: MCPServerStatus) -> None:
+        self._api = api
+        self._namespace = server.namespace
+        self._servers = {raw["metadata"]["name"]: raw for raw in api.list(cluster.SERVER, server.namespace)}
+        own = self._servers.get(server.name)
+        if own is not None:  # its endpoint is known here before anybody else can know it
+            status = after.model_dump(mode="json", by_alias=True, exclude_none=True)
+            self._servers[server.name] = {**own, "status": status}
+        self._lists: dict[str, Sequence[Manifest]] = {}
+        self._config_maps: dict[str, Manifest | None] = {}
+
+    @property
+    def cluster(self) -> Cluster:
+        """What is asked of it below is what it has, and nothing more."""
+        return cast("Cluster", self)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        if kind is cluster.SERVER and namespace == self._namespace:
+            return self._servers.get(name)
+        return self._api.get(kind, namespace, name)
+
+    def config_map(self, namespace: str, name: str) -> Manifest | None:
+        if name not in self._config_maps:
+            self._config_maps[name] = self._api.config_map(namespace, name)
+        return self._config_maps[name]
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Manifest]:
+        if kind.kind not in self._lists:
+            self._lists[kind.kind] = self._api.list(kind, namespace)
+        return self._lists[kind.kind]
+
+
+class _Unasked:
+    """Says of all that servers are given that it is there: that decides nothing about layers."""
+
+    def version_of(self, _kind: ReferenceKind, _namespace: str, name: str) -> str | None:
+        return name
+
+    def keys_of(self, _kind: ReferenceKind, _namespace: str, _name: str) -> frozenset[str]:
+        return frozenset()
+
+
+def _caller(
+    api: Cluster,
+    raw: Manifest,
+    pod_uid: str,
+    server: str,
+    namespace_labels: Mapping[str, str],
+    default_access: DefaultAccess,
+) -> config.Caller:
+    """Give one caller.
+
+    Raises:
+        Stalled: A policy that may concern its agent cannot be read.
+        InvalidSpecError: The agent cannot.
+    """
+    agent = objects.parse(MCPAgentSpec, raw)
+    servers = agent_inputs.servers(api, agent, References(_Unasked()))
+    ceilings = policy_reader.of_agent(api, agent, namespace_labels, agent_inputs.readable(servers))
+    layers = agent_inputs.layers_of(agent, servers, namespace_labels, ceilings, default_access)
+    return config.Caller(pod=pod_uid, name=f"MCPAgent/{agent.name}", layers=guard_config.about(layers, server))
+
+
+def _names(raw: Manifest, server: str) -> bool:
+    listed = (raw.get("spec") or {}).get("servers") or []
+    return any(isinstance(each, dict) and each.get("name") == server for each in listed)

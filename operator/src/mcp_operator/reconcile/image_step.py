@@ -1,0 +1,209 @@
+"""From a revision of a source to a verified image in service: a build that is needed runs, and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mcp_operator import conditions, policies
+from mcp_operator.images.contract import BuildError
+from mcp_operator.jobs import State
+from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
+from mcp_operator.reconcile import build_requests, build_status, in_service, manifests_store
+from mcp_operator.reconcile.lookups import Answer
+
+if TYPE_CHECKING:
+    from mcp_operator.cluster import Manifest
+    from mcp_operator.jobs import Builds, Request, View
+    from mcp_operator.models.server import MCPServerSpec
+    from mcp_operator.models.status import MCPServerStatus
+    from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.promotion import Promotion
+    from mcp_operator.reconcile.services import Services
+    from mcp_operator.workqueue import Key
+
+KEY_RETRY = 10.0
+"""Seconds until the base images are asked for again; they are also told of when they are known."""
+
+logger = logging.getLogger(__name__)
+
+
+class Images(Protocol):
+    """What is asked of the builder besides building."""
+
+    def key(self, request: Request) -> str:
+        """Hash everything that what is asked for depends on.
+
+        Raises:
+            BuildError: That cannot be told now.
+        """
+
+    def forget(self, uid: str) -> None:
+        """Remove what was made for an MCPServer that is gone."""
+
+
+class Progress(NamedTuple):
+    """What a look came to: outcomes by condition, what ``Ready`` says, seconds until the next look."""
+
+    found: dict[str, Outcome]
+    ready: Outcome | None
+    delay: float | None = None
+
+
+class Subject(NamedTuple):
+    """One server at one look: its key, as stored, as read, its status as it is to become, and whether it was asked for.
+
+    ``asked``: somebody has set another value of the annotation for that.
+    """
+
+    key: Key
+    raw: Manifest
+    server: Resource[MCPServerSpec]
+    after: MCPServerStatus
+    asked: bool
+
+
+class ImageStep:
+    """Sees to images of servers from git, npm, PyPI and registries."""
+
+    def __init__(self, services: Services, builds: Builds, images: Images, promotion: Promotion) -> None:
+        self._services = services
+        self._builds = builds
+        self._images = images
+        self._promotion = promotion
+
+    def advance(self, subject: Subject, answer: Answer) -> Progress:
+        """Go on with a server whose revision is known.
+
+        Raises:
+            Problem: The list of its tools cannot be kept.
+        """
+        wanted = build_requests.request(subject.server, answer, self._services.settings)
+        try:
+            build_key = self._images.key(wanted)
+        except BuildError as error:
+            return self._without_key(subject, error)
+        self._promotion.review(subject.raw, subject.server, subject.after, build_key)
+        try:
+            delay = self._build(subject, answer, wanted, build_key)
+        except _LacksError as lack:
+            return Progress(lack.found, build_status.ready(lack.found, subject.after), lack.delay)
+        job = self._job(subject.server.uid, build_key)
+        found = build_status.outcomes(subject.after, build_key, job, delay)
+        found.setdefault(conditions.SOURCE_READY, Done(conditions.SUCCEEDED, answer.revision))
+        return Progress(found, build_status.ready(found, subject.after), delay)
+
+    def without_source(self, subject: Subject, problem: Problem) -> Progress:
+        """Say why nothing can be made now.
+
+        A host that is down for a while takes nothing out of service that was made from what is asked for; a policy that
+        does not allow the source does.
+        """
+        after = subject.after
+        if problem.reason == conditions.SOURCE_NOT_ALLOWED:
+            in_service.take_out(after)
+        found: dict[str, Outcome] = {conditions.SOURCE_READY: problem}
+        if isinstance(problem, Waiting) and after.image is not None and after.source is not None:
+            answer = Answer(revision=after.source.revision, tag=after.source.tag or "")
+            request = build_requests.request(subject.server, answer, self._services.settings)
+            with contextlib.suppress(BuildError):  # then nobody can tell what the image was made from
+                if self._images.key(request) == after.image.build_key:
+                    everything = {**build_status.in_service(after, after), **found}
+                    return Progress(everything, _still(problem, after), problem.delay)
+        return Progress(found, build_status.ready(found, after), problem.delay)
+
+    def _without_key(self, subject: Subject, error: BuildError) -> Progress:
+        """An engine that is down takes nothing out of service that was in service for this very spec."""
+        after = subject.after
+        kind = Waiting if error.transient else Stalled
+        problem = kind(error.reason, build_status.explain(error), delay=KEY_RETRY)
+        is_same = after.observed_generation == subject.server.generation
+        if is_same and conditions.is_true(after.conditions, conditions.READY):
+            found = {**build_status.in_service(after, after), conditions.BUILT: problem}
+            return Progress(found, _still(problem, after), KEY_RETRY)
+        found = {conditions.SOURCE_READY: Done(conditions.SUCCEEDED), conditions.BUILT: problem}
+        return Progress(found, build_status.ready(found, after), KEY_RETRY)
+
+    def _build(self, subject: Subject, answer: Answer, wanted: Request, build_key: str) -> float | None:
+        """See to it that the build that is needed runs, and no other; give the seconds until a failed one is due."""
+        after, uid = subject.after, wanted.uid
+        now = self._services.clock()
+        job = self._job(uid, build_key)
+        if job is not None and job.state is State.ENDED:
+            self._end(subject, answer, job)
+        verdict = policies.rebuild(self._facts(subject, build_key))
+        if not verdict.build:
+            if job is None:
+                self._builds.cancel(uid)
+            return verdict.delay
+        if job is None:
+            request = self._equipped(subject, wanted)
+            logger.info("%s: build %s (%s)", subject.key, build_key[:12], verdict.reason)
+            build_status.begin(after, build_key, answer.revision, now)
+            self._builds.ensure(subject.key, build_key, request)
+        job = self._job(uid, build_key)
+        if job is not None and job.state is not State.ENDED:
+            build_status.follow(after, job, now)
+        return None
+
+    def _facts(self, subject: Subject, build_key: str) -> policies.BuildFacts:
+        after = subject.after
+        image = after.image if after.image is not None and self._promotion.knows(subject.server, after) else None
+        held = after.held.image if after.held is not None else None
+        return policies.BuildFacts(
+            key=build_key,
+            image_key=image.build_key if image is not None else None,
+            held_key=held.build_key if held is not None else None,
+            last=after.build,
+            now=self._services.clock(),
+            asked=subject.asked,
+        )
+
+    def _end(self, subject: Subject, answer: Answer, job: View) -> None:
+        """Write down what a job came to; its result goes into service first, for what is written counts as done."""
+        after, now = subject.after, self._services.clock()
+        if job.result is None:
+            if job.error is not None:
+                build_status.fail(after, job.key, job.error, now)
+            return
+        revision = in_service.built(job.result, job.key, subject.server.spec, answer)
+        try:
+            self._promotion.offer(subject.raw, subject.server, after, revision, job.result.tools)
+        except manifests_store.TooManyToolsError:
+            build_status.lose(after, job.key, len(job.result.tools), now)
+        else:
+            build_status.succeed(after, job.key, job.result, now)
+
+    def _equipped(self, subject: Subject, wanted: Request) -> Request:
+        """Add credentials to a request, which is what a missing Secret holds up before anything is begun."""
+        server, api = subject.server, self._services.api
+        try:
+            wanted = build_requests.to_fetch(wanted, server, api)
+        except Problem as problem:
+            raise _LacksError({conditions.SOURCE_READY: problem}, problem.delay) from None
+        try:
+            return build_requests.to_push(wanted, server, api)
+        except Problem as problem:
+            found: dict[str, Outcome] = {
+                conditions.SOURCE_READY: Done(conditions.SUCCEEDED),
+                conditions.PUSHED: problem,
+            }
+            raise _LacksError(found, problem.delay) from None
+
+    def _job(self, uid: str, build_key: str) -> View | None:
+        job = self._builds.view(uid)
+        return job if job is not None and job.key == build_key else None
+
+
+class _LacksError(Exception):
+    """Nothing can be begun for want of a Secret."""
+
+    def __init__(self, found: dict[str, Outcome], delay: float | None) -> None:
+        super().__init__()
+        self.found = found
+        self.delay = delay
+
+
+def _still(problem: Problem, after: MCPServerStatus) -> Done:
+    return Done(problem.reason, f"{build_status.called(after)} is in service. {problem.message}")

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubectl import KubectlError
+from mcp_operator import names
+
+if TYPE_CHECKING:
+    from spare_apiserver import SpareApiServer
+
+pytestmark = [pytest.mark.integration]
+
+
+def server(name: str, **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a test writes
+    """Give an MCPServer."""
+    return {"apiVersion": names.API_VERSION, "kind": "MCPServer", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.requirement("O-38")
+def test_definitions_fill_defaults_and_refuse_what_contradicts_itself(spare_apiserver: SpareApiServer) -> None:
+    with spare_apiserver.namespace("crds") as kubectl:
+        kubectl.apply(server("git", source={"git": {"url": "https://example.com/one"}}))
+        stored = kubectl.get("mcpserver", "git")["spec"]
+        assert stored["build"]["timeout"] == "10m"
+        with pytest.raises(KubectlError, match="exactly one"):
+            kubectl.apply(server("two", source={"git": {"url": "https://example.com/one"}, "npm": {"package": "two"}}))
