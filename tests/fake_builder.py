@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from mcp_operator.images import sources
 from mcp_operator.images.contract import BuildCancelled, BuildError, BuildResult, Step, Tool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.images.contract import BuildRequest, GitSource, Progress
 
 COMMIT = "a" * 40
@@ -36,6 +39,8 @@ class FakeBuilder:
 
     def __init__(self) -> None:
         self.commit = COMMIT
+        self.bases: dict[str, str] = {}
+        self.used: dict[str, str] = {}
         self.resolve_error: BuildError | None = None
         self.key_error: BuildError | None = None
         self.error: BaseException | None = None
@@ -54,11 +59,12 @@ class FakeBuilder:
             raise self.resolve_error
         return source.commit or self.commit
 
-    def key(self, request: BuildRequest) -> str:
+    def key(self, request: BuildRequest, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         if self.key_error is not None:
             raise self.key_error
         commit = sources.pinned(request.source)[:4]
-        return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}"
+        bases = {name: self.bases.get(name, image) if now else image for name, image in (used or self.bases).items()}
+        return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}-{bases}"
 
     def forget(self, uid: str) -> None:
         if self.forget_error is not None:
@@ -77,7 +83,7 @@ class FakeBuilder:
             assert waited < BOUND, "nobody let the build go on"
         if self.error is not None:
             raise self.error
-        return result(request, self.tools)
+        return dataclasses.replace(result(request, self.tools), bases=dict(self.used))
 
 
 def result(request: BuildRequest, tools: tuple[str, ...] = ("read", "write")) -> BuildResult:

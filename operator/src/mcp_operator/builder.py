@@ -59,8 +59,14 @@ class ImageBuilder:
         """Give the commit that a source means now; see :func:`mcp_operator.images.git.resolve`."""
         return git.resolve(source, self._settings, self._stop)
 
-    def key(self, request: BuildRequest) -> str:
+    def key(self, request: BuildRequest, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         """Hash what the build of a request, its commit given, depends on.
+
+        Args:
+            request: What to build.
+            used: Base images of its last build, names and IDs: another one of these means building again, others do
+                not. Without, nobody knows which of the usual ones it will be.
+            now: With these base images as they are now, else as they were.
 
         Raises:
             BuildError: The base images are not known (yet).
@@ -73,7 +79,11 @@ class ImageBuilder:
                 step=Step.BUILD,
                 transient=True,
             )
-        return pipeline.key(request, sources.pinned(request.source), bases)
+        before = used or dict.fromkeys(self._settings.usual_bases, "")
+        counted = {name: bases.get(name, image) for name, image in before.items()} if now else before
+        # An admin who names others wants all servers to be looked at.
+        chosen = dict.fromkeys((*self._settings.usual_bases, *self._settings.seldom_bases), "")
+        return pipeline.key(request, sources.pinned(request.source), {**chosen, **counted})
 
     def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
         """Build, verify and push; see :func:`mcp_operator.images.pipeline.build`."""
@@ -98,9 +108,7 @@ class ImageBuilder:
         """
         cleanup.sweep(alive, self._settings.installation)
         with Engine() as engine:
-            for uid in alive:  # containers and folders of builds that were cut short
-                cleanup.remove_containers(engine, uid)
-                cleanup.remove_folders(uid)
+            cleanup.leftovers(engine, alive, self._settings.installation)
 
     def _watch(self, changed: Callable[[], None]) -> None:
         delay = 0.0

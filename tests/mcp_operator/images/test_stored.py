@@ -26,3 +26,9 @@ def test_an_image_that_says_no_age_is_as_old_as_can_be(created: str) -> None:
 def test_what_has_no_name_has_no_names() -> None:
     found = {"Id": "i", "Size": 1, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Labels": None}
     assert stored.listed(found).references == ("i",)
+
+
+@pytest.mark.requirement("B-13")
+@pytest.mark.parametrize(("said", "triggers"), [(["ENTRYPOINT evil"], True), ([], False), (None, False)])
+def test_instructions_that_run_in_later_builds_are_seen(said: list[str] | None, *, triggers: bool) -> None:
+    assert stored.inspected({"Id": "i", "Size": 1, "Config": {"OnBuild": said}}).triggers is triggers

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mcp_operator.images import credentials
 from mcp_operator.images.budget import POLL
+from mcp_operator.images.contract import RegistryAuth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     import requests
 
     from mcp_operator.images.budget import Budget
-    from mcp_operator.images.contract import RegistryAuth, Step
+    from mcp_operator.images.contract import Step
 
+NOBODY = RegistryAuth(username="", password="")
+"""Who has no credentials, whatever Docker's configuration has."""
 _BUILD_CREDENTIALS = "X-Registry-Config"
 
 
@@ -62,7 +65,7 @@ def without_build_credentials(request: requests.PreparedRequest) -> requests.Pre
 def auth_config(auth: RegistryAuth | None, reference: str) -> dict[str, str]:
     """Give credentials as the engine wants them, found by us: the client's own way runs helpers without a bound."""
     found = auth or credentials.find(reference)
-    if found is None:
+    if found is None or found is NOBODY:
         return {}
     if found.username == credentials.IDENTITY_TOKEN:
         return {"identitytoken": found.password}

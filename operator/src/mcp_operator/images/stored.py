@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ class Image:
         labels: Of its configuration.
         digests: ``repository@sha256:...`` each: where it was pushed to or pulled from.
         created: Seconds since the epoch.
+        triggers: It has instructions that run in whatever is built from it. Known of inspected ones.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Image:
     labels: Mapping[str, str] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     created: float = 0
+    triggers: bool = False
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -40,7 +43,9 @@ class Image:
 
 def inspected(found: Mapping[str, Any]) -> Image:
     """Read the answer to inspecting one image."""
-    return _image(found, (found.get("Config") or {}).get("Labels"), _epoch(str(found.get("Created", ""))))
+    config = found.get("Config") or {}
+    image = _image(found, config.get("Labels"), _epoch(str(found.get("Created", ""))))
+    return dataclasses.replace(image, triggers=bool(config.get("OnBuild")))
 
 
 def listed(found: Mapping[str, Any]) -> Image:

@@ -101,6 +101,7 @@ def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetim
         command=list(result.command),
         working_dir=result.working_dir,
         build_key=key,
+        bases=dict(result.bases),
     )
     server_info = printable(result.server_name, LINE_LENGTH)
     status.protocol = ProtocolStatus(version=result.protocol_version, transport="stdio", server_info=server_info)
@@ -108,6 +109,14 @@ def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetim
     status.tool_count = len(result.tools)
     listed = [tool for tool in result.tools if len(tool.name) <= NAME_LENGTH and tool.name.isprintable()]
     status.tools = [ToolStatus(name=tool.name, hash=tool.hash) for tool in listed[:SERVER_TOOLS]]
+
+
+def rename(status: MCPServerStatus, key: str) -> None:
+    """Give the last build, and the image if that made it, the key that they have now that more is known of it."""
+    if status.build is not None:
+        if status.image is not None and status.image.build_key == status.build.key:
+            status.image.build_key = key
+        status.build.key = key
 
 
 def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) -> None:

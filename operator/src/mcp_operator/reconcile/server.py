@@ -25,6 +25,8 @@ from mcp_operator.reconcile.services import sooner
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.cluster import Manifest
     from mcp_operator.images.contract import BuildRequest
     from mcp_operator.jobs import Builds, View
@@ -45,8 +47,13 @@ logger = logging.getLogger(__name__)
 class Images(Protocol):
     """What is asked of the builder besides building."""
 
-    def key(self, request: BuildRequest) -> str:
+    def key(self, request: BuildRequest, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         """Hash everything that the build of a request, its commit given, depends on.
+
+        Args:
+            request: What to build.
+            used: Base images of its last build, if there was one: names and IDs.
+            now: With these as they are now, else as they were.
 
         Raises:
             BuildError: That cannot be told now.
@@ -67,6 +74,7 @@ class ServerReconciler:
         self._commits = commits
         self._known: dict[Key, set[str]] = {}
         self._generations: dict[str, int] = {}
+        self._ended: dict[str, str] = {}
 
     def reconcile(self, namespace: str, name: str) -> float | None:
         """Look at one server; give the seconds until it should be looked at again."""
@@ -114,28 +122,48 @@ class ServerReconciler:
             return *self._without_source(server, after, problem), problem.delay
         request = commits.request(server, commit, self._services.settings)
         try:
-            build_key = self._images.key(request)
+            build_key = self._key(request, after)
         except BuildError as error:
             return *self._without_key(server, after, error), KEY_RETRY
-        delay = self._build(key, request, build_key, after)
+        delay, build_key = self._build(key, request, build_key, after)
         job = self._job(server.uid, build_key)
         found = build_status.outcomes(after, build_key, job, delay)
         found.setdefault(conditions.SOURCE_READY, Done(conditions.SUCCEEDED, f"commit {commit}"))
         return found, build_status.ready(found, after), sooner(delay, INTERVAL)
 
-    def _build(self, key: Key, request: BuildRequest, build_key: str, after: MCPServerStatus) -> float | None:
-        """See to it that the build that is needed runs, and no other; give the seconds until a failed one is due."""
+    def _key(self, request: BuildRequest, after: MCPServerStatus) -> str:
+        """Hash what a build would depend on: of base images those that the last good one used, if there was one.
+
+        A build that failed might have used any: it is called by all of them, and that stands until one is another.
+        """
+        any_base = self._images.key(request)
+        of_last = self._images.key(request, after.image.bases) if after.image is not None else any_base
+        last = after.build
+        unsettled = last is not None and (last.finished_at is None or last.failed_step is not None)
+        return last.key if last is not None and unsettled and last.key in (any_base, of_last) else of_last
+
+    def _build(
+        self, key: Key, request: BuildRequest, build_key: str, after: MCPServerStatus
+    ) -> tuple[float | None, str]:
+        """See to it that the build that is needed runs, and no other.
+
+        Gives the seconds until a failed one is due, and the key, which is another one once the base images are known.
+        """
         now = self._services.clock()
         job = self._job(request.uid, build_key)
         if job is not None and job.state is State.ENDED:
             build_status.end(after, job, now)
+            self._ended[request.uid] = build_key
+            used = job.result.bases if job.result is not None else None
+            build_status.rename(after, self._images.key(request, used, now=not used))
+            build_key = self._key(request, after)
         image_key = after.image.build_key if after.image is not None else None
         facts = policies.BuildFacts(key=build_key, image_key=image_key, last=after.build, now=now)
         verdict = policies.rebuild(facts)
         if not verdict.build:
             if job is None:
                 self._builds.cancel(request.uid)
-            return verdict.delay
+            return verdict.delay, build_key
         if job is None:
             logger.info("%s: build %s (%s)", key, build_key[:12], verdict.reason)
             build_status.begin(after, build_key, sources.pinned(request.source), now)
@@ -143,7 +171,7 @@ class ServerReconciler:
         job = self._job(request.uid, build_key)
         if job is not None and job.state is not State.ENDED:
             build_status.follow(after, job, now)
-        return None
+        return None, build_key
 
     def _job(self, uid: str, build_key: str) -> View | None:
         job = self._builds.view(uid)
@@ -160,7 +188,7 @@ class ServerReconciler:
         if isinstance(problem, Waiting) and after.image is not None and after.source is not None:
             request = commits.request(server, after.source.commit, self._services.settings)
             with contextlib.suppress(BuildError):  # then nobody can tell what the image was built from
-                if self._images.key(request) == after.image.build_key:
+                if self._images.key(request, after.image.bases) == after.image.build_key:
                     return {**build_status.in_service(after), **found}, _still(problem, after)
         return found, build_status.ready(found, after)
 
@@ -201,7 +229,7 @@ class ServerReconciler:
         after.summary = summary(after)
         written = status.write(self._api, SERVER, raw, after)
         if after.build is not None and after.build.finished_at is not None:
-            self._builds.settle(metadata["uid"], after.build.key)
+            self._builds.settle(metadata["uid"], self._ended.pop(metadata["uid"], after.build.key))
         if not written:
             return
         self._services.recorder.record(raw, events.of_server(before, after))
@@ -223,6 +251,7 @@ class ServerReconciler:
             self._known[key].discard(uid)
             self._commits.forget(uid)
             self._generations.pop(uid, None)
+            self._ended.pop(uid, None)
         if not self._known.get(key, {living}):
             del self._known[key]
         return delay
