@@ -14,6 +14,8 @@ from mcp_operator.images.handshake import Manifest
 from mcp_operator.images.http_probe import Found
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.images.contract import NpmSource, Progress, PypiSource, RegistryAuth
     from mcp_operator.jobs import Request
     from mcp_operator.remote import Target
@@ -51,6 +53,8 @@ class FakeBuilder:
         self.repository_tags: dict[str, str] = {}
         self.image_digest: str | None = DIGEST
         self.resolve_error: Exception | None = None
+        self.bases: dict[str, str] = {}
+        self.used: dict[str, str] = {}
         self.key_error: BuildError | None = None
         self.error: BaseException | None = None
         self.tools: tuple[str, ...] = ("read", "write")
@@ -95,13 +99,14 @@ class FakeBuilder:
         manifest = Manifest(protocol="2025-11-25", server="far 2.0", tools=self._tools(), noise=0)
         return Found(manifest=manifest, transport=target.transport, path="/mcp")
 
-    def key(self, request: Request) -> str:
+    def key(self, request: Request, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         if self.key_error is not None:
             raise self.key_error
         if isinstance(request, ImageRequest):
             return f"key-{request.reference}-{request.args}"
         commit = sources.pinned(request.source)[:12]
-        return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}"
+        bases = {name: self.bases.get(name, image) if now else image for name, image in (used or self.bases).items()}
+        return f"key-{sources.describe(request.source)}-{commit}-{request.args}-{request.env}-{bases}"
 
     def forget(self, uid: str) -> None:
         if self.forget_error is not None:
@@ -120,7 +125,7 @@ class FakeBuilder:
             assert waited < BOUND, "nobody let the build go on"
         if self.error is not None:
             raise self.error
-        return dataclasses.replace(result(request), tools=self._tools(), warnings=self.warnings)
+        return dataclasses.replace(result(request), tools=self._tools(), warnings=self.warnings, bases=dict(self.used))
 
     def _ask(self, what: object) -> None:
         self.asked.append(what)

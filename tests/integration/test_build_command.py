@@ -3,106 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import command_line
 import pytest
+from command_line import SERVER, labelled, never_ending, until_it_builds
 from mcp_operator import names
-from mcp_operator.images import cleanup
 from sources import repositories, ssh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import docker
-    from lab.environment import Environment
+    from command_line import Command
     from sources.server import GitServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.requirement("B-23")]
-
-SECONDS = 500
-SERVER = """import json, sys
-
-TOOLS = [{"name": "add", "inputSchema": {"type": "object"}}]
-
-
-def answer(method):
-    if method == "initialize":
-        info = {"name": "demo", "version": "1"}
-        return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
-    return {"tools": TOOLS} if method == "tools/list" else None
-
-
-if __name__ == "__main__":
-    for line in sys.stdin:
-        call = json.loads(line)
-        if "id" in call:
-            print(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": answer(call["method"])}), flush=True)
-"""
-PROJECT = '[project]\nname = "demo"\nversion = "1.2.3+build"\ndependencies = []\n'
-
-
-@dataclass
-class Command:
-    """Runs the command line with this test's own home and installation-independent settings."""
-
-    environ: dict[str, str]
-    registry: str
-
-    def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mcp_operator", *words],
-            env={**self.environ, **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
-
-    def build(self, *words: str, **environ: str) -> dict[str, Any]:
-        done = self.run("build", *words, "--output", "json", **environ)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return dict(json.loads(done.stdout))
-
-
-def labelled(engine: docker.DockerClient, label: str) -> list[dict[str, Any]]:
-    """List images without looking at each: others come and go meanwhile."""
-    return list(engine.api.images(filters={"label": label}))
-
-
-@pytest.fixture
-def command(lab: Environment, engine: docker.DockerClient, tmp_path: Path) -> Iterator[Command]:
-    before = {image["Id"] for image in labelled(engine, names.LABEL_UID)}
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "TOOLMAN_BASE_PYTHON": lab.base_python,
-        "TOOLMAN_BASE_NODE": lab.base_node,
-        "TOOLMAN_BUILD_CA_FILE": lab.ca_file,
-        "TOOLMAN_GIT_PROTOCOLS": "http,https,ssh",
-        **{name: os.environ[name] for name in ("DOCKER_HOST", "SSL_CERT_FILE") if name in os.environ},
-    }
-    yield Command(environ, lab.registry)
-    made = labelled(engine, f"{names.LABEL_INSTALLATION}=command-line")
-    for uid in {image["Labels"][names.LABEL_UID] for image in made if image["Id"] not in before}:
-        cleanup.forget(uid)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / f"demo-{uuid.uuid4().hex[:8]}"
-    made.mkdir()
-    (made / "server.py").write_text(SERVER)
-    (made / "pyproject.toml").write_text(PROJECT)
-    return made
 
 
 @pytest.mark.requirement("B-01", "B-14", "B-20")
@@ -199,45 +118,130 @@ def test_a_failure_is_json_with_its_reason_and_exit_code_1(command: Command) -> 
     assert json.loads(done.stdout)["error"]["reason"] == "NotAnMCPServer"
 
 
+@pytest.mark.requirement("B-21")
 def test_a_dry_run_and_a_printed_dockerfile_build_nothing(
     command: Command, folder: Path, engine: docker.DockerClient
 ) -> None:
-    dry = command.run("build", "--dir", str(folder), "--dry-run", "--repository", "r.test/x", "--push")
+    where = ("--repository", f"{command.registry}/x/y", "--push", "--tag", "a", "--tag", "mcp-{deploymentId}:latest")
+    dry = command.run("build", "--dir", str(folder), "--dry-run", *where)
+    planned = command.build("--dir", str(folder), "--dry-run", *where)
     printed = command.run("build", "--dir", str(folder), "--print-dockerfile")
 
-    assert (dry.returncode, printed.returncode) == (0, 0)
-    assert "would be pushed as" in dry.stdout
-    assert "r.test/x:latest" in dry.stdout
+    assert (dry.returncode, printed.returncode) == (0, 0), dry.stderr + printed.stderr
+    assert f"would be pushed as  {command.registry}/x/y:a\n" in dry.stdout
+    assert f"would push the image to {command.registry} without credentials, over HTTP" in dry.stdout
+    assert [each["names"][-1].rpartition("/")[2].partition("-")[0] for each in planned["push"]] == ["y:a", "mcp"]
+    assert [name for each in planned["push"] for name in each["names"]] == planned["image"]["tags"]
     assert printed.stdout.startswith(("FROM", "#"))
     assert "COPY source/ /app/" in printed.stdout
     assert not [image for image in labelled(engine, names.LABEL_DEPLOYMENT) if folder.name in str(image["Labels"])]
 
 
-@pytest.mark.parametrize(
-    "words", [("build",), ("build", "--npm", "x", "--push"), ("build", "--npm", "x", "--tag", "{what}"), ("images",)]
-)
-def test_wrong_usage_ends_with_2_and_says_nothing_on_stdout(command: Command, words: tuple[str, ...]) -> None:
-    done = command.run(*words)
+@pytest.mark.requirement("B-21")
+def test_a_dry_run_needs_no_engine_and_pulls_nothing(command: Command, folder: Path) -> None:
+    words = ("--dir", str(folder), "--print-dockerfile")
+    there = command.build(*words)
+    absent = command.build(*words, TOOLMAN_BASE_PYTHON="registry.invalid/python:3.12-slim")
+    without = command.build(*words, DOCKER_HOST="tcp://127.0.0.1:1")
 
-    assert done.returncode == 2
-    assert done.stdout == ""
+    assert there["warnings"] == []
+    assert any("registry.invalid/python:3.12-slim would be pulled first" in text for text in absent["warnings"])
+    assert "FROM registry.invalid/python:3.12-slim" in absent["dockerfile"]
+    assert any("Docker is not running" in text for text in without["warnings"])
+    assert len(without["image"]["tags"]) == len(there["image"]["tags"]) - 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("build",),
+        ("build", "--npm", "x", "--push"),
+        ("build", "--npm", "x", "--tag", "{what}"),
+        ("build", "--npm", "x", "--repository", "R.Test/X"),
+        ("build", "--npm", "x", "--what"),
+        ("build", "--dir", ".", "--timeout", "never"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_document_only_where_one_is_wanted(
+    command: Command, words: tuple[str, ...]
+) -> None:
+    done = command.run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
+
+    for output in (("--output", "json"), ("--output=json",)):
+        asked = command.run(*words, *output)
+        assert asked.returncode == 2
+        error = json.loads(asked.stdout)["error"]
+        assert (error["step"], bool(error["message"]), bool(error["hint"])) == (None, True, True)
+        assert error["reason"] in {"WrongUsage", "InvalidSource"}
+
+
+def test_wrong_usage_of_another_command_ends_with_2(command: Command) -> None:
+    done = command.run("images")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "required: kind" in done.stderr
 
 
 @pytest.mark.requirement("B-13")
-def test_an_interrupted_build_leaves_nothing(command: Command, folder: Path, engine: docker.DockerClient) -> None:
-    (folder / "setup.py").write_text("import time\ntime.sleep(600)\n")
-    (folder / "pyproject.toml").write_text(PROJECT + '[build-system]\nrequires = ["setuptools"]\n')
-    words = [sys.executable, "-m", "mcp_operator", "build", "--dir", str(folder), "--output", "json"]
-    with subprocess.Popen(words, env=command.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        for line in run.stderr:
-            if "Step" in line and "uv" in line:
-                break
-        run.send_signal(signal.SIGINT)
-        out, _ = run.communicate(timeout=60)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_build_leaves_nothing(
+    command: Command, folder: Path, engine: docker.DockerClient, number: signal.Signals, code: int
+) -> None:
+    never_ending(folder)
+    with command.start("build", "--dir", str(folder), "--output", "json") as run:
+        until_it_builds(run)
+        run.send_signal(number)
+        run.send_signal(number)  # impatience changes nothing
+        out, said = run.communicate(timeout=60)
 
-    assert run.returncode == 1
-    assert json.loads(out)["error"]["reason"] == "Cancelled"
-    assert not list(Path(tempfile.gettempdir()).glob("toolman-lock-cli-*"))
-    assert not [image for image in labelled(engine, names.LABEL_DEPLOYMENT) if folder.name in str(image["Labels"])]
+    assert run.returncode == code
+    error = json.loads(out)["error"]
+    assert (error["reason"], error["step"]) == ("Cancelled", "Build")
+    assert "cancelling" in said
+    uid = command_line.owner("--dir", str(folder))
+    assert not list(Path(tempfile.gettempdir()).glob(f"toolman-*{uid}*"))
+    assert not labelled(engine, f"{names.LABEL_UID}={uid}")
+    assert not engine.api.containers(all=True, filters={"label": f"{names.LABEL_UID}={uid}"})
+
+
+def test_nobody_who_reads_ends_nothing(command: Command, folder: Path) -> None:
+    with command.start("build", "--dir", str(folder), "--print-dockerfile") as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.stderr is not None
+        said = run.stderr.read()
+        assert run.wait(60) == 141
+    assert "Traceback" not in said
+    assert "Exception" not in said
+
+    with command.start("build", "--dir", str(folder), "--output", "json") as run:
+        assert run.stderr is not None
+        run.stderr.readline()
+        run.stderr.close()
+        assert run.stdout is not None
+        out = run.stdout.read()
+        assert run.wait(120) == 0
+    assert json.loads(out)["manifest"]["tools"]
+
+
+@pytest.mark.requirement("B-24")
+def test_a_scan_that_was_asked_for_is_in_the_result_and_one_that_cannot_run_says_so(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    hadolint = str(Path(sys.executable).parent / "hadolint")
+    (tmp_path / "bin").mkdir()
+    for program in ("git", "sh"):
+        (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
+    (tmp_path / "bin" / "hadolint").symlink_to(hadolint)
+    asked = ("--scan", "dockerfile", "--sbom", str(tmp_path / "bom.json"))
+
+    done = command.run("build", "--dir", str(folder), *asked, "--output", "json", PATH=str(tmp_path / "bin"))
+
+    scans = {scan["kind"]: scan for scan in json.loads(done.stdout)["scans"]}
+    assert (scans["dockerfile"]["ran"], scans["dockerfile"]["findings"]) == (True, [])
+    assert scans["sbom"]["ran"] is False
+    assert done.returncode == 1
+    assert scans["sbom"]["note"] in done.stderr
+    assert not (tmp_path / "bom.json").exists()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 from mcp_operator import names
+from mcp_operator.builder import ImageBuilder
 from mcp_operator.images import cleanup, pipeline
 from mcp_operator.images.contract import BuildCancelled, BuildError, BuildRequest, BuildResult, GitSource, Step
 from mcp_operator.images.reasons import Reason
@@ -32,6 +33,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.requirement("F-05")]
 
 INSTALLATION = "builder-tests"
 PUBLISHED = repositories.PUBLISHED
+LOOKS_LIKE_ONE = "// 'tools/list' 'initialize' serverInfo stdin\n"
+"""What makes a file of a server that speaks the protocol by itself."""
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -89,7 +92,7 @@ class Builder:
         label: dict[str, str | list[str] | bool] = {"label": f"{names.LABEL_UID}={self.uid}"}
         assert self.engine.containers.list(all=True, filters=label) == []
         assert self.images() == []
-        assert list(Path(tempfile.gettempdir()).glob(f"{cleanup.folder_prefix(self.uid)}*")) == []
+        assert list(Path(tempfile.gettempdir()).glob(f"{cleanup.folder_prefix(self.uid, INSTALLATION)}*")) == []
 
 
 @pytest.fixture
@@ -256,7 +259,7 @@ SLOW = {
         },
     ),
     "package-lock.json": json.dumps({"name": "slow", "lockfileVersion": 3, "packages": {"": {"name": "slow"}}}),
-    "a.ts": "// 'tools/list' 'initialize'",
+    "a.ts": "// 'tools/list' 'initialize' serverInfo stdin",
 }
 
 
@@ -296,7 +299,7 @@ def test_a_server_that_never_answers_is_cancelled_and_its_container_removed(
             threading.Timer(2, builder.cancelled.set).start()
 
     builder.heard.react = react
-    code = "// 'tools/list' 'initialize'\nsetInterval(() => {}, 1000)\n"
+    code = "// 'tools/list' 'initialize' serverInfo stdin\nsetInterval(() => {}, 1000)\n"
     url = server(git_server, "silent", {"package.json": '{"name": "silent", "main": "a.js"}', "a.js": code})
 
     with pytest.raises(BuildCancelled):
@@ -309,7 +312,7 @@ def test_a_server_sees_no_network_no_capability_and_a_read_only_root_while_it_is
     builder: Builder, git_server: GitServer
 ) -> None:
     code = """
-// 'tools/list' 'initialize'
+// 'tools/list' 'initialize' serverInfo stdin
 const fs = require('fs'), os = require('os');
 const status = fs.readFileSync('/proc/self/status', 'utf8');
 const field = (name) => status.match(new RegExp(name + ':\\\\s*(\\\\S+)'))[1];
@@ -337,7 +340,7 @@ def test_a_repository_that_means_harm_gets_nowhere(builder: Builder, git_server:
         "main": "a.js",
         "scripts": {"postinstall": "echo MY_TOKEN=s3cretvalue https://me:s3cretvalue@example.com; touch /app/pwned"},
     }
-    code = "// 'tools/list' 'initialize'\nprocess.stdout.write('x'.repeat(1e8)); setInterval(() => {}, 1000)\n"
+    code = f"{LOOKS_LIKE_ONE}process.stdout.write('x'.repeat(1e8)); setInterval(() => {{}}, 1000)\n"
     files = {
         "package.json": json.dumps(manifest),
         "a.js": code,
@@ -356,7 +359,11 @@ def test_a_repository_that_means_harm_gets_nowhere(builder: Builder, git_server:
 
 def test_the_projects_own_install_scripts_do_not_run(builder: Builder, git_server: GitServer) -> None:
     manifest = {"name": "x", "main": "a.js", "scripts": {"postinstall": "exit 7", "prepare": "exit 7"}}
-    url = server(git_server, "scripts", {"package.json": json.dumps(manifest), "a.js": "// 'tools/list' 'initialize'"})
+    url = server(
+        git_server,
+        "scripts",
+        {"package.json": json.dumps(manifest), "a.js": "// 'tools/list' 'initialize' serverInfo stdin"},
+    )
 
     error = builder.fail(url)
 
@@ -369,7 +376,7 @@ def test_a_sweep_removes_what_belongs_to_owners_that_are_gone_and_nothing_else(
 ) -> None:
     installation = f"sweep-{builder.uid}"
     result = builder.build(git_server.url("weather.git"), installation=installation)
-    folder = Path(tempfile.mkdtemp(prefix=cleanup.folder_prefix(builder.uid)))
+    folder = Path(tempfile.mkdtemp(prefix=cleanup.folder_prefix(builder.uid, installation)))
 
     cleanup.sweep({builder.uid}, installation)
     assert result.image_id in builder.images()
@@ -382,8 +389,40 @@ def test_a_sweep_removes_what_belongs_to_owners_that_are_gone_and_nothing_else(
     assert builder.images() == []
 
 
+@pytest.mark.requirement("B-13")
+@pytest.mark.parametrize(("began", "goes"), [(-10, True), (1000, False)])
+def test_an_operator_that_was_killed_leaves_nothing_after_its_next_start_but_the_layers_of_what_went_well(
+    builder: Builder, *, began: int, goes: bool
+) -> None:
+    """``began`` is when the killed build did, in seconds after the nameless image was made."""
+    settings = dataclasses.replace(builder.settings, installation=f"killed-{builder.uid}")
+    labels = {
+        names.LABEL_UID: builder.uid,
+        names.LABEL_INSTALLATION: settings.installation,
+        names.MANAGED_BY: names.MANAGER,
+    }
+    container = builder.engine.containers.create(settings.base_python, labels=labels)
+    changes = [f"LABEL {name}={value}" for name, value in labels.items()]
+    nameless = container.commit(changes=changes)
+    named = container.commit(f"killed-{builder.uid[:8]}", "1", changes=[*changes, "LABEL more=1"])
+    made = int(next(each["Created"] for each in builder.engine.api.images() if each["Id"] == nameless.id))
+    prefix = cleanup.folder_prefix(builder.uid, settings.installation)
+    tempfile.mkdtemp(prefix=f"{prefix}{made + began}-")
+    try:
+        ImageBuilder(settings).sweep({builder.uid})
+
+        label = f"{names.LABEL_UID}={builder.uid}"
+        assert builder.engine.api.containers(all=True, filters={"label": label}) == []
+        assert list(Path(tempfile.gettempdir()).glob(f"{prefix}*")) == []
+        assert (nameless.id in builder.images()) is not goes
+        assert named.id in builder.images()
+    finally:
+        builder.engine.images.remove(str(named.id), force=True)
+
+
 def test_the_base_images_are_known_by_their_ids(builder: Builder) -> None:
-    found = pipeline.bases(builder.settings)
+    seldom = dataclasses.replace(builder.settings, base_go=builder.settings.base_node, base_debian="is.not/there:1")
+    found = pipeline.bases(seldom)
 
     assert set(found) == {builder.settings.base_node, builder.settings.base_python}
     assert all(image.startswith("sha256:") for image in found.values())

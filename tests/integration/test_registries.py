@@ -255,6 +255,25 @@ def test_faults_that_pass_are_survived(pusher: Pusher, tmp_path: Path, faults: F
     assert not faults.resets
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "transient"),
+    [
+        (403, Reason.REGISTRY_AUTHENTICATION, False),
+        (404, Reason.IMAGE_PUSH_FAILED, False),
+        (429, Reason.REGISTRY_UNREACHABLE, True),
+    ],
+)
+def test_a_fault_that_does_not_pass_is_tried_again_only_where_that_may_help(
+    pusher: Pusher, tmp_path: Path, status: int, reason: Reason, *, transient: bool
+) -> None:
+    faults = Faults(answers=[status] * 1000)
+    with registries.running(tmp_path / "r") as server, before(server.location, faults) as location:
+        error = pusher.fail(location)
+
+    assert (error.reason, error.transient) == (reason, transient)
+    assert len([line for line in pusher.heard.lines if "trying again" in line]) == (3 if transient else 0)
+
+
 @pytest.mark.parametrize("size", [30_000_000])
 @pytest.mark.usefixtures("size")
 def test_a_registry_that_stops_in_the_middle_is_the_error_and_not_the_time_limit(

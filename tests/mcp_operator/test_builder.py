@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -23,12 +24,13 @@ from mcp_operator.remote import Target
 from mcp_operator.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mcp_operator.images.contract import Progress
 
 SETTINGS = Settings(registry="r", image_toolman="t", image_wrapper="w")
 SOURCE = GitSource(url="https://git.test/x", commit="a" * 40)
+PYTHON, NODE = SETTINGS.usual_bases
 REQUEST = BuildRequest(source=SOURCE, repository="r", deployment_id="d", uid="u")
 
 
@@ -72,7 +74,7 @@ def test_base_images_that_are_there_are_known_before_anything_else_starts(monkey
 
 def test_other_base_images_are_told_and_give_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builder, "BASES_INTERVAL", 0.001)
-    monkeypatch.setattr(pipeline, "bases", Engine({"python": "sha256:1"}, {"python": "sha256:2"}).bases)
+    monkeypatch.setattr(pipeline, "bases", Engine({PYTHON: "sha256:1"}, {PYTHON: "sha256:2"}).bases)
     images = ImageBuilder(SETTINGS)
     keys: list[str] = []
     twice = threading.Semaphore(0)
@@ -142,3 +144,52 @@ def test_trying_an_image_out_needs_no_base_images(monkeypatch: pytest.MonkeyPatc
     assert images.key(request) == images.key(replace(request, uid="v", auth=RegistryAuth(username="a", password="b")))
     images.build(request, cast("Progress", None), threading.Event())
     assert asked == [request]
+
+
+@pytest.fixture
+def knowing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Mapping[str, str]], ImageBuilder]]:
+    """Give builders that know the given base images."""
+    made: list[ImageBuilder] = []
+
+    def make(bases: Mapping[str, str], settings: Settings = SETTINGS) -> ImageBuilder:
+        monkeypatch.setattr(pipeline, "bases", Engine(bases).bases)
+        made.append(ImageBuilder(settings))
+        made[-1].start(lambda: None)
+        return made[-1]
+
+    yield make
+    for images in made:
+        images.close()
+
+
+@pytest.mark.requirement("B-14")
+def test_another_base_image_means_building_again_only_what_was_built_on_it(
+    knowing: Callable[[Mapping[str, str]], ImageBuilder],
+) -> None:
+    before = {PYTHON: "sha256:p1", NODE: "sha256:n1"}
+    on_python = {PYTHON: "sha256:p1"}
+    key = knowing(before).key(REQUEST, on_python)
+
+    assert knowing({**before, NODE: "sha256:n2"}).key(REQUEST, on_python) == key
+    assert knowing({**before, PYTHON: "sha256:p2"}).key(REQUEST, on_python) != key
+    assert knowing({**before, PYTHON: "sha256:p2"}).key(REQUEST, on_python, now=False) == key
+
+
+@pytest.mark.requirement("B-14")
+@pytest.mark.parametrize("base", [SETTINGS.base_go, "python:3.13-slim"])
+def test_a_base_image_that_is_not_among_the_usual_ones_counts_too(
+    knowing: Callable[[Mapping[str, str]], ImageBuilder], base: str
+) -> None:
+    used = {base: "sha256:1"}
+
+    assert knowing({PYTHON: "x"}).key(REQUEST, used) == knowing({PYTHON: "x", base: "sha256:1"}).key(REQUEST, used)
+    assert knowing({PYTHON: "x", base: "sha256:2"}).key(REQUEST, used) != knowing({PYTHON: "x"}).key(REQUEST, used)
+
+
+def test_other_settings_mean_looking_at_all_servers(
+    knowing: Callable[..., ImageBuilder],
+) -> None:
+    used = {PYTHON: "sha256:1"}
+    other = dataclasses.replace(SETTINGS, base_node="node:24-slim")
+
+    assert knowing({PYTHON: "x"}).key(REQUEST, used) != knowing({PYTHON: "x"}, other).key(REQUEST, used)

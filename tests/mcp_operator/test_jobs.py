@@ -47,9 +47,9 @@ def builds(builder: FakeBuilder, woken: Woken) -> Iterator[Builds]:
     assert made.close(BOUND)
 
 
-def ensure(builds: Builds, uid: str, key: str = "key") -> None:
+def ensure(builds: Builds, uid: str, key: str = "key", namespace: str = "team") -> None:
     request = BuildRequest(source=GitSource(url="https://x"), repository="r", deployment_id=uid, uid=uid)
-    builds.ensure(Key("MCPServer", "team", uid), key, request)
+    builds.ensure(Key("MCPServer", namespace, uid), key, request)
 
 
 def wait_for(builds: Builds, woken: Woken, uid: str, state: State) -> None:
@@ -87,6 +87,27 @@ def test_further_builds_wait_and_say_where_they_stand(builds: Builds, woken: Wok
     assert positions == {"one": 0, "two": 1, "three": 2}
     builder.let_go.set()
     wait_for(builds, woken, "three", State.ENDED)
+
+
+@pytest.mark.requirement("B-13")
+def test_a_namespace_with_many_builds_keeps_no_other_one_waiting(
+    builds: Builds, woken: Woken, builder: FakeBuilder
+) -> None:
+    builder.let_go.clear()
+    for uid in ("a1", "a2", "a3", "a4"):
+        ensure(builds, uid, namespace="many")
+    ensure(builds, "b1", namespace="few")
+    ensure(builds, "c1", namespace="other")
+    ensure(builds, "b2", namespace="few")
+
+    waiting = {uid: view.position for uid in ("a2", "a3", "a4", "b1", "b2", "c1") if (view := builds.view(uid))}
+    assert sorted(waiting, key=waiting.__getitem__) == ["b1", "c1", "a2", "b2", "a3", "a4"]
+    assert sorted(waiting.values()) == [1, 2, 3, 4, 5, 6]
+
+    builder.let_go.set()
+    for uid in waiting:
+        wait_for(builds, woken, uid, State.ENDED)
+    assert [request.uid for request in builder.requests] == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
 
 
 def test_progress_is_seen_while_it_runs(builds: Builds, woken: Woken, builder: FakeBuilder) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from mcp_operator import __main__
 from mcp_operator.commands import build
-from mcp_operator.images import result, scans
+from mcp_operator.images import push, result, scans
 from mcp_operator.images.contract import BuildError, BuildResult, Needs, Step, Tool
+from mcp_operator.images.preview import Preview
 from mcp_operator.images.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def _keys(value: object) -> set[str]:
 
 def test_every_reason_has_a_row_with_its_remedy_and_no_row_is_for_another() -> None:
     rows = re.findall(r"^\| `(\w+)`(?: \*)? \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", ERRORS, re.MULTILINE)
-    known = {*map(str, Reason), scans.TOO_BAD, build.CANCELLED}
+    known = {*map(str, Reason), scans.TOO_BAD, build.CANCELLED, build.WRONG_USAGE}
 
     assert {reason for reason, _, _ in rows} == known
     assert len(rows) == len(known)
@@ -88,6 +89,32 @@ def test_the_document_has_the_keys_that_are_shown_whether_it_succeeds_or_fails()
     assert _keys(shown) == _keys(succeeded) | _keys(failed)
     assert succeeded["error"] is None
     assert failed["image"] is failed["manifest"] is None
+
+
+def test_every_exit_code_is_told() -> None:
+    codes = {code for row in re.findall(r"^\| ([\d, ]+) \| ", TEXT, re.MULTILINE) for code in row.split(", ")}
+    signals = {build.EXIT_SIGNAL + number for number in build.SIGNALS}
+
+    assert codes == {str(code) for code in (0, build.EXIT_FAILED, build.EXIT_USAGE, __main__.EXIT_PIPE, *signals)}
+
+
+def test_what_a_dry_run_adds_to_the_document_is_told() -> None:
+    preview = Preview(
+        commit="",
+        dockerfile="",
+        language="",
+        command=(),
+        evidence=(),
+        tags=(),
+        pushes=(push.Plan(image="", size=0, names=(), server="s", identity="", plain_http=True),),
+        reused=False,
+        warnings=(),
+    )
+    planned = result.planned(preview, 0.0)
+    section = TEXT.partition("\n## The result\n")[2].partition("\n## ")[0]
+
+    assert set(planned) - set(result.document(RESULT)) == {"push"}
+    assert not [key for key in ("push", "dockerfile", *planned["push"][0]) if f"`{key}`" not in section]
 
 
 def test_every_example_is_a_command_that_is_understood() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from mcp_operator.commands import arguments, build, images
 from mcp_operator.plugin.arguments import add_explain
@@ -18,15 +20,70 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+EXIT_USAGE = 2
+EXIT_INTERRUPT = 130
+EXIT_PIPE = 141
+"""Of a program that writes to nobody, as shells have it."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit code."""
-    given = parser().parse_args(arguments.joined(sys.argv[1:] if words is None else words))
-    return int(given.do(given))
+    said = arguments.joined(sys.argv[1:] if words is None else words)
+    try:
+        given = parser().parse_args(said)
+        code = int(given.do(given))
+    except MisusedError as error:
+        code = _misused(error, said)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPT
+    except BrokenPipeError:
+        code = EXIT_PIPE
+    _said(sys.stderr)  # whom nobody listens to any more has not failed
+    return code if _said(sys.stdout) else EXIT_PIPE
+
+
+def _said(stream: TextIO) -> bool:
+    """Tell whether what was written is on its way to a reader. The interpreter would complain at its end if not."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
+
+
+class MisusedError(Exception):
+    """The words are none of the command line's; ``program`` is as far as they were."""
+
+    def __init__(self, program: str, message: str) -> None:
+        super().__init__(message)
+        self.program = program
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves it to us to say what is wrong. Options are whole words: a new one never changes what an old one meant."""
+
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - as the class it is made of
+        super().__init__(**{"allow_abbrev": False, **more})
+
+    def error(self, message: str) -> NoReturn:
+        """See :class:`argparse.ArgumentParser`."""
+        self.print_usage(sys.stderr)
+        raise MisusedError(self.prog, message)
+
+
+def _misused(error: MisusedError, words: Sequence[str]) -> int:
+    if words[:1] == ["build"]:
+        given = [*words, ""]
+        as_json = "--output=json" in given or ("--output", "json") in pairwise(given)
+        return build.misused(str(error), as_json=as_json)
+    sys.stderr.write(f"{error.program}: error: {error}\n")
+    return EXIT_USAGE
 
 
 def parser() -> argparse.ArgumentParser:
     """Give the parser; what it returns has the command as ``do``."""
-    made = argparse.ArgumentParser(prog="mcp-operator", description=str(__doc__).partition("\n")[0].replace("``", ""))
+    made = _Parser(prog="mcp-operator", description=str(__doc__).partition("\n")[0].replace("``", ""))
     made.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('mcp-operator')}")
     commands = made.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="watch the cluster and do the work; settings come from TOOLMAN_* variables")

@@ -84,8 +84,14 @@ class ImageBuilder:
         """Shake hands with a remote server; see :func:`mcp_operator.remote.greet`."""
         return remote.greet(dataclasses.replace(target, networks=self._settings.cluster_networks), self._stop)
 
-    def key(self, request: Request) -> str:
+    def key(self, request: Request, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         """Hash what the build of a request, its commit given, depends on.
+
+        Args:
+            request: What to build.
+            used: Base images of its last build, names and IDs: another one of these means building again, others do
+                not. Without, nobody knows which of the usual ones it will be.
+            now: With these base images as they are now, else as they were.
 
         Raises:
             BuildError: The base images are not known (yet).
@@ -100,7 +106,11 @@ class ImageBuilder:
                 step=Step.BUILD,
                 transient=True,
             )
-        return pipeline.key(request, sources.pinned(request.source), bases)
+        before = used or dict.fromkeys(self._settings.usual_bases, "")
+        counted = {name: bases.get(name, image) for name, image in before.items()} if now else before
+        # An admin who names others wants all servers to be looked at.
+        chosen = dict.fromkeys((*self._settings.usual_bases, *self._settings.seldom_bases), "")
+        return pipeline.key(request, sources.pinned(request.source), {**chosen, **counted})
 
     def build(self, request: Request, progress: Progress, cancelled: threading.Event) -> BuildResult:
         """Build, verify and push, or try out; see :mod:`mcp_operator.images.pipeline` and ``existing``."""
@@ -127,9 +137,7 @@ class ImageBuilder:
         """
         cleanup.sweep(alive, self._settings.installation)
         with Engine() as engine:
-            for uid in alive:  # containers and folders of builds that were cut short
-                cleanup.remove_containers(engine, uid)
-                cleanup.remove_folders(uid)
+            cleanup.leftovers(engine, alive, self._settings.installation)
 
     def _watch(self, changed: Callable[[], None]) -> None:
         delay = 0.0

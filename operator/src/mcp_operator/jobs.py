@@ -1,5 +1,7 @@
 """Builds under way: at most one a server, a bounded number in all, each in a thread of its own, all cancellable.
 
+Namespaces take turns: what waits is in an order in which none waits for all the servers of another.
+
 A reconciliation never waits for a build. It says which build it wants, looks at how far that is, and is called again
 when there is something new to see; the result stays here until it has been written to the status.
 """
@@ -99,6 +101,9 @@ class Builds:
         self._running: dict[str, _Job] = {}
         self._ended: dict[str, _Job] = {}
         self._open = False
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+        """The number of each namespace's last turn."""
 
     def open(self) -> None:
         """Let builds start. Before this they queue, so that tidying up at start meets nothing new."""
@@ -128,7 +133,7 @@ class Builds:
             return View(
                 key=job.key,
                 state=self._state(uid),
-                position=list(self._queued).index(uid) + 1 if uid in self._queued else 0,
+                position=self._order().index(uid) + 1 if uid in self._queued else 0,
                 step=job.step,
                 detail=job.detail,
                 result=job.result,
@@ -177,15 +182,33 @@ class Builds:
         if uid in self._running:
             self._running[uid].cancelled.set()
 
+    def _order(self) -> list[str]:
+        """Give who waits, the next first: namespaces in turn, so that one with many servers keeps no other waiting."""
+        turns = dict(self._turns)
+        waiting: dict[str, list[str]] = {}
+        for uid, job in self._queued.items():
+            waiting.setdefault(job.owner.namespace, []).append(uid)
+        order: list[str] = []
+        while waiting:
+            # Whose turn is longest ago; among those that had none, who came first: a dictionary keeps that order.
+            namespace = min(waiting, key=lambda name: turns.get(name, 0))
+            turns[namespace] = self._turn + len(order) + 1
+            order.append(waiting[namespace].pop(0))
+            if not waiting[namespace]:
+                del waiting[namespace]
+        return order
+
     def _schedule(self) -> list[tuple[Key, float]]:
         """Start what may start; give whom to wake, once the lock is free again, and when."""
         started = []
-        for uid in list(self._queued):
+        for uid in self._order():
             if not self._open or len(self._running) >= self._limit:
                 break
             if uid in self._running:  # a cancelled build of the same server is still tidying up
                 continue
             job = self._running[uid] = self._queued.pop(uid)
+            self._turn += 1
+            self._turns[job.owner.namespace] = self._turn
             threading.Thread(target=self._run, args=(job,), name=f"build {job.owner}", daemon=True).start()
             started.append((job.owner, 0.0))
         return [*started, *((job.owner, PROGRESS_INTERVAL) for job in self._queued.values())]

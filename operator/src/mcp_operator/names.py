@@ -30,7 +30,7 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment-id"
 LABEL_TOOLS = f"{GROUP}/tools"
 """On images: the names of the tools that the handshake saw, as JSON."""
 LABEL_RESULT = f"{GROUP}/result"
-"""On images: what the build found, as JSON, so that the same input need not be built again."""
+"""On images: what the build found, as JSON, so that the same input need not be built again. See :func:`result_part`."""
 LABEL_KEY = f"{GROUP}/build-key"
 """On images: hash of everything that they and their verification depend on."""
 ANNOTATION_POD_HASH = f"{GROUP}/pod-hash"
@@ -229,6 +229,11 @@ def repository(registry: str, prefix: str, namespace: str, server: str) -> str:
 def image_tag(commit: str, key: str) -> str:
     """Tag an image by what it was built from: another key never takes the tag from an image that is in service."""
     return f"{commit[:12]}-{key[:8]}"
+
+
+def result_part(number: int) -> str:
+    """Name the label with a part of what the build found: it may be too long for one. The first is number 1."""
+    return LABEL_RESULT if number == 1 else f"{LABEL_RESULT}-{number}"
 
 
 def deployment_id(namespace: str, name: str, uid: str) -> str:

@@ -96,6 +96,17 @@ class Settings:
     log_format: Literal["text", "json"] = "text"
     """``json`` writes one object a line, with kind, namespace and name of what it is about."""
 
+    @property
+    def usual_bases(self) -> tuple[str, ...]:
+        """Base images that most servers are built on: they are pulled before they are needed."""
+        return (self.base_python, self.base_node)
+
+    @property
+    def seldom_bases(self) -> tuple[str, ...]:
+        """Base images that some servers are built on."""
+        more = (*self.more_bases_python, *self.more_bases_node, self.base_manifest_python, self.base_manifest_node)
+        return (*more, self.base_go, self.base_debian)
+
 
 def variable(field: str) -> str:
     """Name the environment variable of a setting."""

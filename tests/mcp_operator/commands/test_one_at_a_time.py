@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mcp_operator.commands import one_at_a_time
-from mcp_operator.images.contract import BuildCancelled
+from mcp_operator.images.contract import BuildCancelled, BuildError
 
 pytestmark = pytest.mark.requirement("B-23")
 
@@ -54,3 +54,19 @@ def test_different_names_do_not_wait() -> None:
         one_at_a_time.holding(f"test-{uuid.uuid4()}", threading.Event(), lambda: None),
     ):
         pass
+
+
+def test_a_lock_that_cannot_be_taken_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "toolman-lock-x").symlink_to(tmp_path / "elsewhere")
+
+    with (
+        pytest.raises(BuildError, match="cannot be taken") as caught,
+        one_at_a_time.holding("x", threading.Event(), lambda: None),
+    ):
+        pass
+
+    assert "TMPDIR" in caught.value.hint
+    with one_at_a_time.unless_held("x") as held:
+        assert not held
+    assert not (tmp_path / "elsewhere").exists()

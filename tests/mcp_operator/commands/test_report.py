@@ -5,6 +5,7 @@ import json
 
 import pytest
 from mcp_operator.commands import report
+from mcp_operator.images import push
 from mcp_operator.images.contract import BuildError, BuildResult, Needs, Step, Tool
 from mcp_operator.images.preview import Preview
 
@@ -37,8 +38,11 @@ PREVIEW = Preview(
     command=("node", "x.js"),
     evidence=("package.json",),
     tags=("r.test/x:latest",),
-    push=True,
-    warnings=(),
+    pushes=(
+        push.Plan(image="", size=0, names=("r.test/x:latest",), server="r.test", identity="ann", plain_http=False),
+    ),
+    reused=False,
+    warnings=("set spec.run.env",),
 )
 ERROR = BuildError("SettingMissing", "no spec.run.env", step=Step.VERIFY, hint="Set spec.run.env.", log_tail="a\nb")
 
@@ -113,17 +117,53 @@ def test_a_failure_is_told_to_programs_on_stdout(capsys: pytest.CaptureFixture[s
     }
 
 
-@pytest.mark.parametrize("push", [True, False])
-def test_a_dry_run_says_what_would_go_where(capsys: pytest.CaptureFixture[str], *, push: bool) -> None:
-    report.planned(dataclasses.replace(PREVIEW, push=push), as_json=False)
+def test_a_dry_run_says_what_would_go_where_and_as_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    report.planned(PREVIEW, 1.0, as_json=False)
 
-    assert ("would be pushed as" in capsys.readouterr().out) is push
+    said = capsys.readouterr().out
+    assert "would be pushed as  r.test/x:latest" in said
+    assert "would push the image to r.test as ann, over HTTPS\n" in said
+    assert "set --env" in said
+
+
+def test_a_dry_run_of_what_is_not_pushed_names_no_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    report.planned(dataclasses.replace(PREVIEW, pushes=(), reused=True), 1.0, as_json=False)
+
+    said = capsys.readouterr().out
+    assert "would be named" in said
+    assert "would push" not in said
+    assert "nothing: an image of the same input is there" in said
+
+
+def test_a_dry_run_is_a_document_with_where_it_would_go(capsys: pytest.CaptureFixture[str]) -> None:
+    report.planned(PREVIEW, 1.26, as_json=True)
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["image"] == {"id": None, "tags": ["r.test/x:latest"], "digest": None, "size": None}
+    assert document["push"] == [
+        {"server": "r.test", "identity": "ann", "plainHttp": False, "names": ["r.test/x:latest"]}
+    ]
+    assert (document["seconds"], document["manifest"], document["error"]) == (1.3, None, None)
 
 
 def test_a_dockerfile_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    report.dockerfile(PREVIEW, as_json=False)
-    assert capsys.readouterr().out == "FROM x\n"
-    report.dockerfile(PREVIEW, as_json=True)
+    report.dockerfile(PREVIEW, 0.0, as_json=False)
+    captured = capsys.readouterr()
+    assert captured.out == "FROM x\n"
+    assert captured.err == "mcp-operator build: set --env\n"
+    report.dockerfile(PREVIEW, 0.0, as_json=True)
     assert json.loads(capsys.readouterr().out)["dockerfile"] == "FROM x\n"
-    report.planned(PREVIEW, as_json=True)
-    assert json.loads(capsys.readouterr().out)["image"]["tags"] == ["r.test/x:latest"]
+
+
+def test_wrong_usage_is_told_to_people_always_and_to_programs_as_a_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report.misused(ERROR, as_json=False)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "mcp-operator build: no --env\n  Set spec.run.env.\n"
+
+    report.misused(ERROR, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"]["step"] is None
+    assert document["image"] is None

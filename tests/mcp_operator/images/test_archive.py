@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import stat
 import tarfile
 import threading
 import zipfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from mcp_operator.images import archive
@@ -126,3 +128,53 @@ def test_a_cancel_ends_it(tmp_path: Path) -> None:
     )
     with pytest.raises(BuildCancelled):
         unpack()
+
+
+def bomb(path: Path, *headers: tuple[bytes, int]) -> Path:
+    """Write headers that announce so many bytes, and the bytes, which cost nothing when they are packed."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for kind, size in headers:
+            info = tarfile.TarInfo("package/x")
+            info.type, info.size = kind, size
+            file.write(info.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(size >> 20):
+                file.write(bytes(1 << 20))
+    return path
+
+
+@pytest.mark.requirement("B-13")
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_announces_gigabytes_is_refused_before_it_is_read(kind: bytes, tmp_path: Path) -> None:
+    made = bomb(tmp_path / "a", (kind, 1 << 30))
+    assert made.stat().st_size < 8 << 20
+
+    assert refused(made, tmp_path).reason == Reason.SOURCE_TOO_LARGE
+
+
+@pytest.mark.requirement("B-13")
+def test_a_zip_whose_directory_is_huge_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_PIECE", 5_000)
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as made:
+        for number in range(200):
+            made.writestr(str(number), "")
+
+    assert refused(tmp_path / "a.whl", tmp_path).reason == Reason.SOURCE_TOO_LARGE
+
+
+@pytest.mark.requirement("B-13")
+def test_more_than_is_accepted_is_not_read_whatever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_READ", 3 << 20)
+
+    assert refused(bomb(tmp_path / "a", (tarfile.REGTYPE, 4 << 20)), tmp_path).reason == Reason.SOURCE_TOO_LARGE
+
+
+@pytest.mark.parametrize("opener", [bz2.open, open])
+def test_other_archives_that_registries_have_are_read(tmp_path: Path, opener: Callable[..., IO[bytes]]) -> None:
+    with opener(tmp_path / "a", "wb") as file, tarfile.open(fileobj=file, mode="w") as made:
+        made.addfile(entry("package/x"), io.BytesIO())
+
+    archive.unpack(tmp_path / "a", tmp_path / "out", Budget(30))
+
+    assert (tmp_path / "out/x").exists()

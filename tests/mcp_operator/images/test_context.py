@@ -53,6 +53,17 @@ def test_the_source_is_packed_below_a_folder_of_its_own(tmp_path: Path) -> None:
     assert {(member.uid, member.gid, member.mtime) for member in found.values()} == {(0, 0, 0)}
 
 
+@pytest.mark.requirement("B-04")
+def test_all_files_have_the_time_of_the_commit(tmp_path: Path) -> None:
+    """A generated Dockerfile reads from it what may be installed, and Docker's cache does not look at it."""
+    (tmp_path / "package.json").write_text("{}")
+    target = io.BytesIO()
+
+    context.pack(target, tmp_path, "FROM x\n", moment=1_700_000_000)
+
+    assert {member.mtime for member in members(target.getvalue()).values()} == {1_700_000_000}
+
+
 def test_history_and_installed_packages_are_left_out(tmp_path: Path) -> None:
     for name in (".git", "node_modules", ".venv", "sub/node_modules", "__pycache__"):
         (tmp_path / name).mkdir(parents=True)

@@ -56,7 +56,14 @@ def test_a_missing_argument_is_said_with_where_to_set_it(stderr: str) -> None:
         ("", diagnosis.RUNNING, Reason.HANDSHAKE_FAILED, "does not answer"),
         ("", diagnosis.ANSWERED, Reason.HANDSHAKE_FAILED, "answers wrongly"),
         ("", 1, Reason.HANDSHAKE_FAILED, "says nothing"),
-        ("boom", 1, Reason.HANDSHAKE_FAILED, "last lines"),
+        ("boom", 1, Reason.HANDSHAKE_FAILED, "It ended with: boom."),
+        (
+            "Traceback (most recent call last):\n  File 'a.py', line 1\n    load()\nValueError: no model\n  extra",
+            1,
+            Reason.HANDSHAKE_FAILED,
+            "It ended with: ValueError: no model.",
+        ),
+        ("Error: getaddrinfo ENOTFOUND api.example.com", 1, Reason.HANDSHAKE_FAILED, "from the network"),
     ],
 )
 def test_why_a_server_does_not_answer_is_guessed(stderr: str, code: int, reason: Reason, hint: str) -> None:
@@ -147,3 +154,54 @@ def test_a_deciding_line_far_above_the_end_is_found_and_shown() -> None:
 @pytest.mark.requirement("B-12")
 def test_what_fails_before_the_first_step_is_said() -> None:
     assert diagnosis.failed(BuildLog(), "odd").message == "reading the Dockerfile failed"
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(
+    ("text", "reason", "named"),
+    [
+        (
+            "ImportError: libpq.so.5: cannot open shared object file: No such file",
+            Reason.SYSTEM_PACKAGE_MISSING,
+            "libpq5",
+        ),
+        ("Error: spawn git ENOENT", Reason.SYSTEM_PACKAGE_MISSING, "program git"),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'",
+            Reason.SYSTEM_PACKAGE_MISSING,
+            "program ffmpeg",
+        ),
+        ("OSError: [Errno 30] Read-only file system: '/app/a.log'", Reason.HANDSHAKE_FAILED, "It writes /app/a.log,"),
+    ],
+)
+def test_what_a_server_misses_in_its_image_is_named(text: str, reason: Reason, named: str) -> None:
+    finding = diagnosis.start(["Traceback (most recent call last):", text], 1)
+
+    assert finding.reason == reason
+    assert named in finding.hint
+
+
+@pytest.mark.requirement("B-12")
+def test_a_warning_that_looks_like_an_error_is_not_the_cause() -> None:
+    text = (
+        "npm warn ERESOLVE overriding peer dependency\nnpm error code E404\nnpm error 404 Not Found - GET https://x\n"
+    )
+
+    assert diagnosis.build(text).quote == "npm error 404 Not Found - GET https://x"
+
+
+@pytest.mark.requirement("B-12")
+def test_a_step_whose_container_was_removed_may_succeed_later() -> None:
+    finding = diagnosis.build("removal of container 1a2b is already in progress\nreturned a non-zero code: 137")
+
+    assert finding.reason == Reason.ENGINE_FAILED
+    assert finding.transient
+
+
+@pytest.mark.requirement("B-12")
+def test_a_start_command_that_is_not_in_the_image_is_no_fault_of_the_engine() -> None:
+    finding = diagnosis.start(['exec: "nothere": executable file not found in $PATH'], 127)
+
+    assert finding.reason == Reason.HANDSHAKE_FAILED
+    assert "no program nothere" in finding.hint
+    assert "spec.build.command" in finding.hint

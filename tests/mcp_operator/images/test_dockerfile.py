@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
-from mcp_operator.images import dockerfile
+from mcp_operator.images import dockerfile, stages
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.liveness import Serving
 from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RECIPE = Recipe(
     language="node",
@@ -76,12 +82,12 @@ def test_the_whole_file_reads_as_expected() -> None:
         'LABEL toolman.dev/uid="u"',
         "ENV NODE_ENV=production MCP_CONFIG_PATH=/app/config/config.yaml",
         "WORKDIR /app/a",
-        "COPY --from=builder /app/dist /app/dist",
-        'LABEL l="v"',
         "HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD "
         + json.dumps(["sh", "-c", STDIO_CHECK]),
         "USER 1001:1001",
         'ENTRYPOINT ["node", "/app/a/x.js"]',
+        "COPY --from=builder /app/dist /app/dist",
+        'LABEL l="v"',
     ]
 
 
@@ -105,7 +111,8 @@ def test_a_hostile_word_stays_a_word(word: str) -> None:
 
     text = render(recipe)
 
-    assert json.loads(text.splitlines()[-1].removeprefix("ENTRYPOINT ")) == [word]
+    started = next(line for line in text.splitlines() if line.startswith("ENTRYPOINT "))
+    assert json.loads(started.removeprefix("ENTRYPOINT ")) == [word]
     assert text.count("\nRUN ") == 2
     assert text.count("\nUSER ") == 1
 
@@ -148,6 +155,40 @@ def test_attempts_follow_one_another_and_say_so() -> None:
         " || { echo 'mcp-operator: that failed, trying otherwise'; npm install; } \\\n"
         " || { echo 'mcp-operator: that failed, trying otherwise'; a && b; }\n"
     ) in text
+
+
+@pytest.mark.requirement("B-04")
+def test_a_time_limit_is_that_of_the_manifest_so_that_another_commit_uses_the_same_layers(tmp_path: Path) -> None:
+    words = ("echo", "--before=@moment@")
+    text = render(small(Run(words, dated="package.json", otherwise=(("sh", "-c", "a && b @moment@"),))))
+    line = next(line for line in text.splitlines() if line.startswith("RUN MOMENT"))
+    (tmp_path / "package.json").write_text("{}")
+    os.utime(tmp_path / "package.json", (86_400, 86_400))
+
+    script = line.removeprefix("RUN ").removesuffix(" \\")
+    said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+
+    assert said.stdout == "--before=1970-01-02T00:00:00Z\n"
+    assert 'a && b "$MOMENT"; }' in text
+
+
+@pytest.mark.requirement("B-04")
+def test_a_stage_goes_on_from_an_earlier_one_with_all_that_it_has() -> None:
+    recipe = Recipe(
+        language="node",
+        stages=(
+            Stage(name="dependencies", base="b", env={"A": "b"}, steps=(Run(("x",), "inner"),), keep=()),
+            Stage(name="builder", base="b", after="dependencies", steps=(Run(("y",)),)),
+        ),
+        base="b",
+        working_dir="/app",
+        command=("x",),
+    )
+
+    stage = render(recipe).split("\n\n")[1].splitlines()
+
+    assert stage == ["FROM dependencies AS builder", "WORKDIR /app", 'RUN ["y"]']
+    assert "--from=dependencies" not in render(recipe)
 
 
 @pytest.mark.requirement("B-04")
@@ -226,12 +267,15 @@ def test_a_tools_name_in_any_script_can_be_a_label() -> None:
 
 @pytest.mark.requirement("B-04")
 def test_a_dockerfile_of_the_repositorys_own_ends_like_all_others() -> None:
-    text = dockerfile.render_own(
-        "FROM x\nENTRYPOINT run me\nCMD y", owner=OWNER, labels={"l": "v"}, working_dir="/srv", command=("run", "me")
-    )
+    lines = stages.read("FROM x\nENTRYPOINT run me\nCMD y", {})
+    pins = {"docker.io/library/x:latest": stages.Pin("sha256:1", "x@sha256:2")}
+
+    text = dockerfile.render_own(lines, pins, owner=OWNER, labels={"l": "v"}, working_dir="/srv", command=("run", "me"))
 
     assert text.splitlines() == [
-        "FROM x",
+        *stages.HEAD.splitlines(),
+        "FROM x@sha256:2",
+        'LABEL app.kubernetes.io/managed-by="mcp-operator" toolman.dev/uid="u"',
         "ENTRYPOINT run me",
         "CMD y",
         "",
@@ -242,9 +286,3 @@ def test_a_dockerfile_of_the_repositorys_own_ends_like_all_others() -> None:
         'ENTRYPOINT ["run", "me"]',
         "CMD []",
     ]
-
-
-@pytest.mark.parametrize("end", ["CMD x \\", "CMD x \\\n# why\n\n", "# escape=`\nCMD x `"])
-def test_a_dockerfile_that_would_swallow_our_labels_is_refused(end: str) -> None:
-    with pytest.raises(BuildError):
-        dockerfile.render_own(f"FROM x\n{end}", owner=OWNER, labels={}, working_dir="", command=("x",))

@@ -32,12 +32,23 @@ BUILT = {"bin": "dist/a.js", "dependencies": {"fastmcp": "1"}, "scripts": {"buil
 NODE = {"package.json": json.dumps(BUILT), "a.ts": "import 'fastmcp'"}
 KINDS: dict[str, dict[str, str]] = {
     "uv": {"pyproject.toml": PROJECT, "uv.lock": "", "server.py": SERVER},
+    "package": {
+        "pyproject.toml": f'{PROJECT}[project.scripts]\nx = "x:main"\n[build-system]\nrequires = []\n',
+        "uv.lock": "",
+        "x.py": SERVER,
+    },
     "poetry": {"pyproject.toml": PROJECT, "poetry.lock": "", "server.py": SERVER},
     "requirements": {"requirements.txt": "mcp\n", "server.py": SERVER},
     "npm": {**NODE, "package-lock.json": '{"packages": {"node_modules/x": {"hasInstallScript": true}}}'},
     "unlocked": NODE,
     "pnpm": {**NODE, "pnpm-lock.yaml": "", "pnpm-workspace.yaml": ""},
     "yarn": {**NODE, "yarn.lock": "__metadata:"},
+    "classic yarn": {**NODE, "yarn.lock": "# v1"},
+    "workspace": {
+        "package.json": '{"workspaces": ["p/*"]}',
+        "package-lock.json": "{}",
+        **{f"p/x/{name}": text for name, text in NODE.items()},
+    },
     "bun": {**NODE, "bun.lock": "{}"},
     "go": {"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"},
     "manifest": {
@@ -51,9 +62,10 @@ KINDS: dict[str, dict[str, str]] = {
 
 @pytest.mark.requirement("B-04", "B-05")
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("base", ["node:22-slim", "python:3.12-slim"])
 @pytest.mark.parametrize("hints", [Hints(), Hints(transport="streamable-http", port=8000, path="/mcp")])
-def test_a_generated_dockerfile_is_lint_clean(write: Write, kind: str, hints: Hints) -> None:
-    recipe = recipes.recipe(detect(write(KINDS[kind])), "node:22-slim", PYTHON, WHEN, final="debian:12")
+def test_a_generated_dockerfile_is_lint_clean(write: Write, kind: str, base: str, hints: Hints) -> None:
+    recipe = recipes.recipe(detect(write(KINDS[kind])), base, PYTHON, WHEN, final="debian:12")
     text = dockerfile.render(recipe, owner={"a/b": "1"}, labels={"c.d": "2"}, ca=True, hints=hints)
 
     done = subprocess.run(

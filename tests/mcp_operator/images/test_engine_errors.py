@@ -15,6 +15,8 @@ from mcp_operator.images.reasons import Reason
         ("('Connection aborted.', PermissionError(13, 'Permission denied'))", Reason.ENGINE_PERMISSION),
         ("write /var/lib/docker/x: no space left on device", Reason.DISK_FULL),
         ("Connection to tcp://h:2376 timed out", Reason.ENGINE_UNAVAILABLE),
+        ("ReadTimeout: UnixHTTPConnectionPool: Read timed out. (read timeout=60)", Reason.ENGINE_UNAVAILABLE),
+        ("ProtocolError: ('Connection broken: IncompleteRead(0 bytes read)')", Reason.ENGINE_UNAVAILABLE),
         ("something new", Reason.ENGINE_FAILED),
     ],
 )
@@ -38,6 +40,7 @@ def test_other_failures_of_the_engine_name_their_setting() -> None:
         ("TLSParameterError: Path to a certificate and key files must be provided", "cannot be read"),
         ("SSLError: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "do not trust"),
         ("Client sent an HTTP request to an HTTPS server.", "do not trust"),
+        ("Error: Incorrect padding", "credentials that cannot be read"),
         ("DockerException: Invalid bind address protocol: htp://x", "DOCKER_HOST is not something"),
         ("DockerException: Install paramiko package to enable ssh:// support", "DOCKER_HOST is not something"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -236,3 +237,48 @@ def test_a_tool_has_its_hash_its_cost_and_what_it_claims(annotations: object, *,
     assert tool.read_only is claimed
     assert tool.hash == manifest.tool_hash(shown)
     assert 20 < tool.tokens < 50
+
+
+@pytest.mark.requirement("B-15")
+@pytest.mark.parametrize("name", ["a\x1b]0;owned\x07", "a\nb", "a\ud800", "a\u202eb", "", "x" * 257, 7, None])
+def test_a_tool_whose_name_cannot_be_shown_is_refused(name: object) -> None:
+    with pytest.raises(HandshakeError, match="no usable name") as caught:
+        perform(listing({"tools": [{"name": name}]}))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.requirement("B-15")
+def test_a_description_of_ten_megabytes_costs_what_it_says_and_is_kept_nowhere() -> None:
+    (tool,) = perform(listing({"tools": [{"name": "wordy", "description": "x" * 10_000_000}]})).tools
+
+    assert tool.tokens > 2_000_000
+    assert len(repr(tool)) < 200
+
+
+@pytest.mark.requirement("B-13")
+def test_a_message_that_would_need_many_times_its_size_in_memory_is_refused() -> None:
+    many = b"{}," * handshake.MAX_VALUES
+
+    def answer(message: dict[str, Any]) -> bytes:
+        if message.get("method") == "tools/list":
+            return b'{"jsonrpc":"2.0","id":2,"result":{"tools":[' + many + b"{}]}}\n"
+        return result(message, INITIALIZED) if "id" in message else b""
+
+    with pytest.raises(HandshakeError, match="more than 1000000 values"):
+        perform(Server(answer))
+    with pytest.raises(HandshakeError, match="values"):
+        handshake.parsed(many.decode())
+
+
+@pytest.mark.requirement("B-13")
+def test_a_tool_that_is_nested_too_deeply_for_us_is_an_error_of_the_server() -> None:
+    depth = 600 if sys.version_info < (3, 12) else 985  # what JSON's parser takes and Python's own stack does not
+    nested = b'{"name":"deep","description":"\\ud800","inputSchema":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+
+    def answer(message: dict[str, Any]) -> bytes:
+        if message.get("method") == "tools/list":
+            return b'{"jsonrpc":"2.0","id":2,"result":{"tools":[' + nested + b"]}}\n"
+        return result(message, INITIALIZED) if "id" in message else b""
+
+    with pytest.raises(HandshakeError, match="'deep' is nested too deeply"):
+        perform(Server(answer))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from mcp_operator.images import inventory
+from mcp_operator.images import cleanup, inventory
 from mcp_operator.images.inventory import Entry
 
 pytestmark = pytest.mark.requirement("B-22")
@@ -44,7 +44,7 @@ def test_what_is_in_use_never_goes() -> None:
 
 
 def test_what_has_no_name_goes_unless_a_build_may_be_at_it() -> None:
-    entries = [entry("old", inventory.YOUNG + 1, repository=""), entry("young", 10, repository="")]
+    entries = [entry("old", cleanup.YOUNG + 1, repository=""), entry("young", 10, repository="")]
 
     assert names(inventory.surplus(entries, 5, NOW)) == ["old"]
 

@@ -87,3 +87,26 @@ def test_a_page_of_variables_is_cut() -> None:
 )
 def test_a_placeholder_looks_like_what_its_name_says(name: str, given: str) -> None:
     assert placeholders.value(name) == given
+
+
+def test_a_variable_that_is_to_be_exported_is_asked_for_whatever_its_name() -> None:
+    lines = ["ERROR: configuration is required.", '4. Environment variable: export DSN="your-connection-string"']
+
+    assert placeholders.asked(lines).env == ("DSN",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVER_PORT", "9"),
+        ("MCP_TRANSPORT", "stdio"),
+        ("MONGO_PORT", "9"),
+        ("MDB_MCP_CONNECTION_STRING", "mongodb://127.0.0.1:9/db"),
+        ("VERIFY_TOKEN", "placeholder"),
+        ("AWS_REGION", "us-east-1"),
+        ("OUTPUT_DIR", names.SERVER_HOME),
+        ("ENABLE_WRITES", "true"),
+    ],
+)
+def test_the_end_of_a_name_says_what_kind_of_value_it_has(name: str, value: str) -> None:
+    assert placeholders.value(name) == value

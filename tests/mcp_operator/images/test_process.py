@@ -83,5 +83,22 @@ def test_what_a_watcher_raises_stops_the_program() -> None:
             cwd=Path("/"),
             budget=Budget(60),
             step=Step.FETCH,
-            watch=refuse,
+            bounds=process.Bounds(watch=refuse),
         )
+
+
+@pytest.mark.requirement("B-13")
+def test_a_program_gets_no_more_memory_than_it_may_have_and_what_it_starts_neither() -> None:
+    greedy = "bytearray(1 << 28)"
+    code = f"import subprocess, sys, time; time.sleep(0.2); subprocess.run([sys.executable, '-c', '{greedy}'])"
+
+    finished = process.run(
+        [sys.executable, "-c", code],
+        env=ENV,
+        cwd=Path("/"),
+        budget=Budget(60),
+        step=Step.FETCH,
+        bounds=process.Bounds(memory=1 << 27),
+    )
+
+    assert "MemoryError" in finished.stderr

@@ -238,6 +238,42 @@ def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
         assert other.heard == [("HEAD", "/elsewhere", "")]
 
 
+def test_a_host_that_is_redirected_to_and_wants_credentials_gets_none_whatever_token_server_it_names() -> None:
+    def elsewhere(_method: str, _path: str, _authorization: str) -> Reply:
+        return 401, {"WWW-Authenticate": f'Bearer realm="http://{other.location}/token"'}, b""
+
+    with fake(elsewhere) as other:
+        away = {"Location": f"http://{other.location}/elsewhere"}
+        with fake(lambda *_: (307, away, b"")) as server:
+            assert "wants an authorization of its own" in refused(server, AUTH).message
+        assert other.heard == [("HEAD", "/elsewhere", "")]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_registry_that_says_how_long_to_wait_is_asked_again_after_that(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("mcp_operator.images.engine_wire.pause", lambda seconds, *_: waited.append(seconds))
+    replies: list[Reply] = [
+        (200, {"Docker-Content-Digest": "sha256:3"}, b""),
+        (status, {"Retry-After": "7"}, b""),
+        (status, {"Retry-After": "2"}, b""),
+    ]
+    with fake(lambda *_: replies.pop()) as server:
+        assert find(server) == "sha256:3"
+    assert waited == [2, 7]
+
+
+@pytest.mark.parametrize("after", ["3600", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_registry_that_has_no_time_soon_is_an_error_that_passes(after: str) -> None:
+    with fake(lambda *_: (429, {"Retry-After": after}, b"")) as server:
+        error = refused(server)
+    assert error.transient
+    assert error.reason == Reason.REGISTRY_UNREACHABLE
+    assert "slow down" in error.message
+
+
 def test_redirects_in_a_circle_end() -> None:
     with fake(lambda *_: (302, {"Location": "/again"}, b"")) as server:
         assert "circle" in refused(server).message

@@ -23,6 +23,7 @@ NAME = "registry.example.com/certificate/denied-404:1"
         ("write: connection reset by peer", Reason.REGISTRY_UNREACHABLE, "reached", True),
         ("Get https://r/v2/: EOF", Reason.REGISTRY_UNREACHABLE, "reached", True),
         ("error parsing HTTP 413 response body: Entity Too Large", Reason.IMAGE_PUSH_FAILED, "larger", False),
+        ("received unexpected HTTP status: 507 Insufficient Storage", Reason.REGISTRY_UNREACHABLE, "no room", True),
         ("unknown: no space left on device", Reason.REGISTRY_UNREACHABLE, "no room", True),
         ("name unknown: repository name not known to registry", Reason.IMAGE_PUSH_FAILED, "no place", False),
         ("manifest for x not found: manifest unknown", Reason.IMAGE_PUSH_FAILED, "has no", False),

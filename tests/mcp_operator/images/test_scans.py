@@ -59,12 +59,12 @@ def test_what_is_not_installed_is_said_and_the_image_not_even_written_down(tools
     found, engine = image()
 
     assert [line for scan in found for line in scan.lines()] == [
-        "secrets: not run: install trivy",
-        "sbom: not run: install syft or trivy",
-        "vulnerabilities: not run: install trivy",
+        "secrets scan: not run: install trivy",
+        "sbom scan: not run: install syft or trivy",
+        "vulnerabilities scan: not run: install trivy",
     ]
     assert engine.saved == 0
-    assert scans.lint("FROM x", Budget(30)).lines() == ["dockerfile: not run: install hadolint"]
+    assert scans.lint("FROM x", Budget(30)).lines() == ["dockerfile scan: not run: install hadolint"]
 
 
 def test_a_scanner_gets_a_file_and_none_of_our_environment(tools: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_sbom_is_attached_by_whichever_tool_is_there(tools: Path) -> None:
     bill = next(scan for scan in found if scan.kind == "sbom")
 
     assert json.loads(bill.document)["bomFormat"] == "CycloneDX"
-    assert bill.lines() == ["sbom: made by syft"]
+    assert bill.lines() == ["sbom scan: made by syft"]
 
 
 @pytest.mark.parametrize(

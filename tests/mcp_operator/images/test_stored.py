@@ -32,3 +32,9 @@ def test_an_inspected_image_says_what_it_starts_and_where() -> None:
     config = {"Entrypoint": ["node"], "Cmd": ["server.js"], "WorkingDir": "/app"}
     image = stored.inspected({"Id": "sha256:1", "Size": 7, "RepoTags": None, "Created": "", "Config": config})
     assert (image.command, image.working_dir) == (("node", "server.js"), "/app")
+
+
+@pytest.mark.requirement("B-13")
+@pytest.mark.parametrize(("said", "triggers"), [(["ENTRYPOINT evil"], True), ([], False), (None, False)])
+def test_instructions_that_run_in_later_builds_are_seen(said: list[str] | None, *, triggers: bool) -> None:
+    assert stored.inspected({"Id": "i", "Size": 1, "Config": {"OnBuild": said}}).triggers is triggers

@@ -247,3 +247,75 @@ def test_an_agent_that_is_written_in_a_server_is_made_and_told_among_its_conditi
     world.look()
     assert world.condition("AgentApplied") == ("False", "AgentNameTaken")
     assert world.condition("Ready") == ("False", "AgentNameTaken")
+
+
+@pytest.mark.requirement("B-14")
+def test_only_another_image_that_it_was_built_on_has_a_server_built_again(world: World) -> None:
+    world.builder.bases = {"python": "sha256:p1", "node": "sha256:n1"}
+    world.builder.used = {"python": "sha256:p1"}
+    uid = world.apply()
+    world.build(uid)
+    assert world.status["image"]["bases"] == {"python": "sha256:p1"}
+    assert world.status["image"]["buildKey"] == world.status["build"]["key"]
+
+    world.builder.bases["node"] = "sha256:n2"
+    for _ in range(3):
+        world.look()
+    assert world.condition("Ready") == ("True", "Succeeded")
+    assert len(world.builder.requests) == 1
+    world.wait(uid, None)
+
+    world.builder.bases["python"] = world.builder.used["python"] = "sha256:p2"
+    world.build(uid)
+    assert len(world.builder.requests) == 2
+    assert world.status["image"]["bases"] == {"python": "sha256:p2"}
+    world.restart()
+    assert world.look() == INTERVAL
+    assert len(world.builder.requests) == 2
+
+
+@pytest.mark.requirement("B-14")
+def test_an_image_that_was_built_on_what_has_moved_meanwhile_is_built_again(world: World) -> None:
+    world.builder.bases = {"python": "sha256:p2"}
+    world.builder.used = {"python": "sha256:p1"}
+    uid = world.apply()
+    world.look()
+    world.wait(uid, State.ENDED)
+    world.builder.used = {"python": "sha256:p2"}
+    world.look()
+    world.build(uid)
+
+    assert len(world.builder.requests) == 2
+    assert world.status["image"]["bases"] == {"python": "sha256:p2"}
+    assert world.condition("Ready") == ("True", "Succeeded")
+
+
+@pytest.mark.requirement("B-14")
+def test_after_a_failure_any_base_image_may_be_the_remedy(world: World) -> None:
+    world.builder.bases = {"python": "sha256:p1", "node": "sha256:n1"}
+    world.builder.used = {"python": "sha256:p1"}
+    world.build(world.apply())
+    world.builder.error = failure("RuntimeVersion")
+    uid = world.apply(source={"git": {"url": "https://git.test/two"}})
+    world.build(uid)
+    for _ in range(3):
+        world.look()
+    assert len(world.builder.requests) == 2
+
+    world.builder.error = None
+    world.builder.bases["node"] = "sha256:n2"
+    world.builder.used = {"node": "sha256:n2"}
+    world.build(uid)
+
+    assert world.condition("Ready") == ("True", "Succeeded")
+    assert world.status["image"]["bases"] == {"node": "sha256:n2"}
+
+
+def test_a_server_of_which_nobody_knows_what_it_was_built_on_is_not_built_for_ever(world: World) -> None:
+    world.builder.bases = {"python": "sha256:p1"}
+    world.build(world.apply())
+    for _ in range(3):
+        world.look()
+
+    assert len(world.builder.requests) == 1
+    assert world.condition("Ready") == ("True", "Succeeded")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
+import platform
 import re
 import shlex
 from pathlib import Path
@@ -23,7 +25,6 @@ from mcp_operator.images.scan_reports import SEVERITIES
 from mcp_operator.images.scans import KINDS
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from mcp_operator.images.contract import Source
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 INSTALLATION = "command-line"
 """Whose images these are: an operator that shares the engine leaves them alone."""
 TOKEN_VARIABLE = "MCP_OPERATOR_GIT_TOKEN"  # noqa: S105 - the name of a variable
+
+DAY = 86_400
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SCP = re.compile(r"(?![a-z][a-z0-9+.-]*://)(?:([\w.-]+)@)?([\w.-]+):(?!/)(.+)\Z")
@@ -116,10 +119,10 @@ def request(given: argparse.Namespace) -> BuildRequest:
     Raises:
         UsageError: The options do not go together.
     """
+    _check_targets(given)
     found = source(given)
-    if given.push and not given.repository:
-        raise UsageError("--push needs --repository: where should it go?")
-    owner = hashlib.sha256(f"{os.getuid()} {_place(found)}".encode()).hexdigest()
+    # Several machines may share an engine, and each tidies up behind its own builds.
+    owner = hashlib.sha256(f"{platform.node()} {os.getuid()} {_place(found)}".encode()).hexdigest()
     deployment = given.deployment_id or tags.part(f"{sources.name(found)[:60]}-{owner[:8]}")
     runtime, dockerfile = _runtime(given)
     return BuildRequest(
@@ -143,6 +146,13 @@ def request(given: argparse.Namespace) -> BuildRequest:
         timeout=given.timeout,
         push_timeout=given.push_timeout,
     )
+
+
+def _check_targets(given: argparse.Namespace) -> None:
+    if given.push and not given.repository:
+        raise UsageError("--push needs --repository: where should it go?")
+    if given.sbom and not Path(given.sbom).parent.is_dir():
+        raise UsageError(f"--sbom {given.sbom} cannot be written: there is no folder {Path(given.sbom).parent}")
 
 
 def _runtime(given: argparse.Namespace) -> tuple[Runtime, str]:
@@ -191,11 +201,10 @@ def _git(given: argparse.Namespace) -> GitSource:
 
 
 def _credentials(given: argparse.Namespace, url: str) -> GitCredentials | None:
-    token = _read(given.git_token_file).strip() if given.git_token_file else ""
+    token = _read(given.git_token_file).strip()
     if not token and not url.startswith("ssh://"):
         token = os.environ.get(TOKEN_VARIABLE, "")
-    key = _read(given.git_key_file) if given.git_key_file else ""
-    hosts = _read(given.git_known_hosts) if given.git_known_hosts else ""
+    key, hosts = _read(given.git_key_file), _read(given.git_known_hosts)
     if not token and not key:
         return None
     if key and not hosts:
@@ -203,7 +212,10 @@ def _credentials(given: argparse.Namespace, url: str) -> GitCredentials | None:
     return GitCredentials(username=given.git_user or "", token=token, ssh_key=key, known_hosts=hosts)
 
 
-def _read(file: str) -> str:
+def _read(file: str | None) -> str:
+    """Read a file that an option names; nothing without one."""
+    if not file:
+        return ""
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -244,7 +256,10 @@ def _platform(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86_400:  # noqa: PLR2004 - a day
-        raise ValueError
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= DAY:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1 to {DAY}")
     return value

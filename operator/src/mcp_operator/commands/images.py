@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mcp_operator import cluster
+from mcp_operator import cluster, settings
 from mcp_operator.commands.arguments import INSTALLATION
 from mcp_operator.images import inventory
 from mcp_operator.images.contract import BuildError
@@ -47,37 +47,54 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Do what the options say; give the exit code."""
+    as_json = given.output == "json"
     try:
-        # Without asking the cluster nobody can tell what its Pods need: only what the command line made is touched.
-        used = _used() if given.cluster else None
-        with Engine() as engine:
-            pruning = given.kind == "prune"
-            whose = None if given.cluster or not pruning else INSTALLATION
-            entries = inventory.listed(engine, used, whose)
-            if pruning:
-                entries = inventory.surplus(entries, given.keep, time.time())
-                if not given.dry_run:
-                    entries = inventory.prune(engine, entries)
+        entries = _entries(given)
     except BuildError as error:
-        sys.stderr.write(f"mcp-operator images: {error.message}\n  {error.hint}\n")
-        return EXIT_FAILED
+        return _failed(str(error.reason), error.message, error.hint, as_json=as_json)
     except cluster.ClusterError as error:
-        sys.stderr.write(f"mcp-operator images: {error}\n")
-        return EXIT_FAILED
-    if given.output == "json":
-        json.dump({"images": [_document(entry) for entry in entries]}, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        hint = "Check the kubeconfig (KUBECONFIG), or leave --cluster out."
+        return _failed("ClusterUnavailable", str(error), hint, as_json=as_json)
+    if as_json:
+        _json({"images": [_document(entry) for entry in entries], "error": None})
     else:
         sys.stdout.write(_table(entries, time.time()))
     return 0
 
 
-def _used() -> Callable[[str], bool]:
-    """Ask the cluster which images its resources name."""
+def _entries(given: argparse.Namespace) -> list[Entry]:
+    # Without asking the cluster nobody can tell what its Pods need: only what the command line made is touched.
+    used, operator = _cluster() if given.cluster else (None, "")
+    with Engine() as engine:
+        if given.kind == "list":
+            return inventory.listed(engine, used)
+        # Another cluster's operator may share the engine.
+        entries = inventory.listed(engine, used, INSTALLATION)
+        if given.cluster:
+            entries += inventory.listed(engine, used, operator)
+        going = inventory.surplus(entries, given.keep, time.time())
+        return going if given.dry_run else inventory.prune(engine, going)
+
+
+def _failed(reason: str, message: str, hint: str, *, as_json: bool) -> int:
+    sys.stderr.write(f"mcp-operator images: {message}\n  {hint}\n")
+    if as_json:
+        _json({"images": [], "error": {"reason": reason, "message": message, "hint": hint}})
+    return EXIT_FAILED
+
+
+def _json(document: dict[str, object]) -> None:
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _cluster() -> tuple[Callable[[str], bool], str]:
+    """Ask the cluster which images its resources name, and which installation its operator is."""
     from mcp_operator import kube  # noqa: PLC0415 - it takes longer to import than everything else
 
-    references = _references(kube.connect())
-    return references.__contains__
+    api = kube.connect()
+    references = _references(api)
+    return references.__contains__, settings.from_environment(required=()).installation or api.identity()
 
 
 def _references(api: cluster.Cluster) -> Collection[str]:

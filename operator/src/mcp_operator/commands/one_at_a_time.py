@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_operator.images.contract import BuildCancelled
+from mcp_operator.images.contract import BuildCancelled, BuildError, Step
+from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
 _LOOK_SECONDS = 0.2
@@ -29,6 +30,7 @@ def holding(name: str, cancelled: threading.Event, waiting: Callable[[], None]) 
 
     Raises:
         BuildCancelled: ``cancelled`` was set.
+        BuildError: There can be no lock.
     """
     path = Path(tempfile.gettempdir()) / f"toolman-lock-{name}"
     handle = _take(path, cancelled, waiting)
@@ -40,10 +42,32 @@ def holding(name: str, cancelled: threading.Event, waiting: Callable[[], None]) 
         os.close(handle)
 
 
+@contextlib.contextmanager
+def unless_held(name: str) -> Iterator[bool]:
+    """Hold a lock for the time of the block, unless somebody else does; tell which."""
+    cancelled = threading.Event()
+    cancelled.set()
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(holding(name, cancelled, lambda: None))
+        except (BuildCancelled, BuildError):  # or it is another user's
+            yield False
+            return
+        yield True
+
+
 def _take(path: Path, cancelled: threading.Event, waiting: Callable[[], None]) -> int:
     said = False
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BuildError(
+                Reason.FETCH_FAILED,
+                f"the lock {path} cannot be taken: {error.strerror}",
+                step=Step.FETCH,
+                hint="Remove it if it is another user's, or set TMPDIR to a folder that you may write.",
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, handle):

@@ -60,28 +60,40 @@ def _tools(done: BuildResult) -> str:
     return f"{len(names)}, about {tokens} tokens: {', '.join(names[:_SHOWN_TOOLS])}{more}"
 
 
-def planned(found: Preview, *, as_json: bool) -> None:
+def planned(found: Preview, seconds: float, *, as_json: bool) -> None:
     """Tell what would be built and where it would go."""
     if as_json:
-        _json(result.planned(found))
+        _json(result.planned(found, seconds))
         return
-    where = "would be pushed as" if found.push else "would be named"
+    where = "would be pushed as" if found.pushes else "would be named"
     rows = [
         ("source", found.commit),
         *(("seen", text) for text in found.evidence),
         ("start", " ".join(found.command)),
+        ("build", "nothing: an image of the same input is there" if found.reused else ""),
         *((where, name) for name in found.tags),
+        *(("push", each.lines()[0].rstrip(":")) for each in found.pushes),
         *(("warning", wording.options(text)) for text in found.warnings),
     ]
     sys.stdout.write(_table(rows))
 
 
-def dockerfile(found: Preview, *, as_json: bool) -> None:
-    """Print the Dockerfile alone."""
+def dockerfile(found: Preview, seconds: float, *, as_json: bool) -> None:
+    """Print the Dockerfile alone; what a person should know besides goes elsewhere."""
     if as_json:
-        _json({**result.planned(found), "dockerfile": found.dockerfile})
-    else:
-        sys.stdout.write(found.dockerfile)
+        _json({**result.planned(found, seconds), "dockerfile": found.dockerfile})
+        return
+    sys.stderr.write("".join(f"mcp-operator build: {wording.options(text)}\n" for text in found.warnings))
+    sys.stdout.write(found.dockerfile)
+
+
+def misused(error: BuildError, *, as_json: bool) -> None:
+    """Tell that the options do not go together: to people on stderr, to programs on stdout as well."""
+    sys.stderr.write(f"mcp-operator build: {wording.options(error.message)}\n  {error.hint}\n")
+    if as_json:
+        document = result.failure(error, 0.0)
+        document["error"]["step"] = None
+        _json(document)
 
 
 def failed(error: BuildError, seconds: float, *, as_json: bool) -> None:
@@ -96,6 +108,14 @@ def failed(error: BuildError, seconds: float, *, as_json: bool) -> None:
     lines += [f"  | {line}" for line in error.log_tail.splitlines()]
     lines += [f"  {wording.options(error.hint)}"] if error.hint else []
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def cancelled(error: BuildError, seconds: float, *, as_json: bool) -> None:
+    """Tell that it was interrupted: to programs on stdout, to people on stderr."""
+    if as_json:
+        _json(result.failure(error, seconds))
+    else:
+        sys.stderr.write(f"mcp-operator build: {error.message}\n")
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""Advice that names fields of a resource, told in options of the command line. Pure."""
+"""Advice that is written for a cluster, told in options of the command line. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ _OPTIONS = {
     "spec.run.args": "--arg",
     "spec.run.env": "--env",
 }
-_FIELD = re.compile("|".join(re.escape(field) for field in sorted(_OPTIONS, key=len, reverse=True)))
+_PHRASES = {
+    "the operator's setting TOOLMAN_REGISTRY": "--repository",
+    "the operator's setting ": "the variable ",
+    "the operator's network": "this machine's network",
+    "the operator's node": "this machine",
+    "the operator can": "this machine can",
+    "; it is tried again": "",
+}
+"""What the operator is in a cluster is this machine here; and nobody tries again by himself."""
+_TOLD = {**_OPTIONS, **_PHRASES}
+_WRITTEN = re.compile("|".join(re.escape(text) for text in sorted(_TOLD, key=len, reverse=True)))
 
 
 def options(text: str) -> str:
-    """Replace fields of the MCPServer resource by the options that mean the same."""
-    return _FIELD.sub(lambda match: _OPTIONS[match[0]], text)
+    """Replace fields of the MCPServer resource by the options that mean the same, and the operator by this machine."""
+    return _WRITTEN.sub(lambda match: _TOLD[match[0]], text)

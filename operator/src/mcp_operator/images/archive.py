@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import stat
 import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from mcp_operator.images import redact
 from mcp_operator.images.contract import BuildError, Step
@@ -19,8 +22,20 @@ if TYPE_CHECKING:
 
     from mcp_operator.images.budget import Budget
 
+MAX_PIECE = 8 * 1024 * 1024
+"""Bytes that a library may want at once: the directory of a zip with as many files as are accepted has five MiB."""
+MAX_READ = 2 * MAX_TREE
 _BLOCK = 1 << 20
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_BROKEN = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 """What the libraries raise for archives that are cut off, encrypted, or of a kind that they do not know."""
 
 
@@ -41,10 +56,10 @@ def unpack(archive: Path, folder: Path, budget: Budget, *, top: bool = True) -> 
     writer = _Writer(folder, budget, skip=1 if top else 0)
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
+            with archive.open("rb") as raw, zipfile.ZipFile(_Bounded(raw, budget)) as opened:
                 _unzip(opened, writer)
         else:
-            with tarfile.open(archive, mode="r:*") as opened_tar:
+            with _opened(archive) as file, tarfile.open(fileobj=_Bounded(file, budget), mode="r:") as opened_tar:
                 for entry in _entries(opened_tar, writer):
                     content = opened_tar.extractfile(entry)
                     if content is not None:
@@ -52,6 +67,53 @@ def unpack(archive: Path, folder: Path, budget: Budget, *, top: bool = True) -> 
                             writer.write(entry.name, content, executable=bool(entry.mode & stat.S_IXUSR))
     except _BROKEN as error:
         raise _unsafe(f"the package's archive cannot be read: {redact.line(str(error))}") from error
+
+
+def _opened(archive: Path) -> IO[bytes]:
+    """Open a tar archive of the compressions that registries accept: others may ask for gigabytes to be read."""
+    with archive.open("rb") as file:
+        start = file.read(3)
+    # The classes are no IO in the type stubs, and are used as one by tarfile itself.
+    if start.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(archive))
+    return cast("IO[bytes]", bz2.open(archive)) if start == b"BZh" else archive.open("rb")
+
+
+class _Bounded(io.RawIOBase):
+    """What the libraries read from: headers and directories say how long they are, and that is believed there."""
+
+    def __init__(self, file: IO[bytes], budget: Budget) -> None:
+        super().__init__()
+        self._file = file
+        self._budget = budget
+        self._left = MAX_READ
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read, if it is not too much."""
+        self._budget.check(Step.FETCH)
+        data = self._file.read(min(size, MAX_PIECE + 1) if size >= 0 else MAX_PIECE + 1)
+        if len(data) > MAX_PIECE:
+            raise _too_large("what describes its files")
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large("all files together")
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go elsewhere."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Say where it is."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """It can be sought in."""
+        return True
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
 
 
 def _unzip(archive: zipfile.ZipFile, writer: _Writer) -> None:

@@ -40,6 +40,9 @@ _SPEAKS_OF_NETWORK = re.compile(
     r"ENOTFOUND|EAI_AGAIN|ENETUNREACH|ECONNREFUSED|getaddrinfo|(?i:name or service not known|name resolution"
     r"|network is unreachable|failed to (?:fetch|lookup|resolve)|connect(?:ion)? (?:error|refused|timed? ?out))"
 )
+_CANNOT_RUN = re.compile(r'exec: "[^"\n]+": [^:\n]+')
+NOT_FOUND = 127
+"""What a shell would give for a program that is not there."""
 _STDOUT_LINES = 40
 MAX_PORTS = 3
 """Of those that listen; a port that is named in the hints first, others may serve metrics or a page for people."""
@@ -93,10 +96,16 @@ def make(
     Raises:
         BuildCancelled: The budget says so.
     """
-    with sandbox.started(engine, image, limits, reach.owner) as server:
-        watched = _Watched(engine, server, reach, budget.at_most(SECONDS))
-        with contextlib.closing(watched):
-            return _shake(server, watched, era, budget)
+    try:
+        with sandbox.started(engine, image, limits, reach.owner) as server:
+            watched = _Watched(engine, server, reach, budget.at_most(SECONDS))
+            with contextlib.closing(watched):
+                return _shake(server, watched, era, budget)
+    except BuildError as error:
+        # The engine's words for a start command that is nothing that can be run.
+        if not (wrong := _CANNOT_RUN.search(error.message)):
+            raise
+        return Failure(message=f"the start command cannot be run: {wrong[0]}", lines=[wrong[0]], code=NOT_FOUND)
 
 
 def _shake(server: sandbox.Sandbox, watched: _Watched, era: Era, budget: Budget) -> Spoken | Failure:
@@ -110,7 +119,7 @@ def _shake(server: sandbox.Sandbox, watched: _Watched, era: Era, budget: Budget)
         code, out_of_memory = server.exit()
         message = f"the server ended with status {code} before it answered"
         return Failure(message=message, lines=watched.lines, code=code, out_of_memory=out_of_memory)
-    except (TimeoutError, BuildError):
+    except BuildError:
         budget.check(Step.VERIFY)
         if watched.wrong:
             return Failure(message=f"over HTTP, {watched.wrong}", lines=watched.lines, code=diagnosis.LISTENS)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
+import math
 import re
 import shutil
 import tempfile
@@ -10,15 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
+from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.engine import Engine
+from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mcp_operator.images.contract import Trial
     from mcp_operator.images.engine import Image
 
+YOUNG = 3600.0
+"""Seconds in which an image without a name may still be the layer of a build that runs."""
+
+NOBODY = "resolve"
+"""Owner of the folders for asking a git server, which is done for many."""
+
 _FOLDER = "toolman-build-"
+_SCOPE_DIGITS = 8
+_TIME = re.compile(r"\.(\d{1,12})-[^.]*\Z")
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _ROUNDS = 50
 """Images are removed from the top: with each round those below may go. No Dockerfile of ours has more layers."""
@@ -38,15 +52,19 @@ def owner(request: Trial) -> dict[str, str]:
     }
 
 
-def folder_prefix(uid: str) -> str:
+def folder_prefix(uid: str, installation: str = "") -> str:
     """Give the start of the names of an owner's temporary folders.
+
+    Args:
+        uid: The owner.
+        installation: Whose owner it is; others on this machine leave its folders alone.
 
     Raises:
         ValueError: Not a UID; it would name something else.
     """
     if not _UID.match(uid):
         raise ValueError(f"not a UID: {uid!r}")
-    return f"{_FOLDER}{uid}."
+    return f"{_of(installation)}{uid}."
 
 
 def sweep(alive_uids: Collection[str], installation: str = "") -> None:
@@ -61,8 +79,8 @@ def sweep(alive_uids: Collection[str], installation: str = "") -> None:
     Raises:
         BuildError: The engine cannot be reached.
     """
-    for folder in _folders(_FOLDER):
-        if folder.name.removeprefix(_FOLDER).partition(".")[0] not in alive_uids:
+    for folder, uid in folders(installation).items():
+        if uid not in alive_uids:
             shutil.rmtree(folder, ignore_errors=True)
     with Engine() as engine:
         ours = [names.LABEL_UID, f"{names.LABEL_INSTALLATION}={installation}"]
@@ -80,7 +98,8 @@ def forget(uid: str) -> None:
     Raises:
         BuildError: The engine cannot be reached.
     """
-    remove_folders(uid)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}{'?' * _SCOPE_DIGITS}-{uid}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
     with Engine() as engine:
         undo(engine, uid)
 
@@ -104,10 +123,98 @@ def undo(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
         time.sleep(_PAUSE)
 
 
-def remove_folders(uid: str) -> None:
-    """Remove an owner's temporary folders."""
-    for folder in _folders(folder_prefix(uid)):
-        shutil.rmtree(folder, ignore_errors=True)
+@contextlib.contextmanager
+def folder(uid: str, installation: str = "") -> Iterator[Path]:
+    """Make an owner's temporary folder for the time of a block. Its name tells when, should the block be killed.
+
+    Raises:
+        BuildError: It cannot be made, or something in it cannot be written (``DiskFull``, ``FetchFailed``).
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{folder_prefix(uid, installation)}{int(time.time())}-") as path:
+            yield Path(path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise BuildError(
+            Reason.DISK_FULL if full else Reason.FETCH_FAILED,
+            f"the folder for temporary files cannot be used: {error.strerror}",
+            step=Step.FETCH,
+            hint=f"Free space in {tempfile.gettempdir()}, or set TMPDIR to a folder with space and rights to write.",
+            transient=True,
+        ) from error
+
+
+def leftovers(engine: Engine, uids: Collection[str], installation: str = "") -> None:
+    """Remove what builds that were killed left of owners: not while one runs for them.
+
+    Of what has no name only that goes which was made since: the rest are layers that the next build takes from the last
+    one that went well.
+
+    Args:
+        engine: Where.
+        uids: The owners.
+        installation: As in their requests.
+
+    Raises:
+        BuildError: The engine cannot be reached.
+    """
+    since: dict[str, float] = {}
+    for path, uid in folders(installation).items():
+        if uid in uids:
+            since[uid] = min(_began(path), since.get(uid, math.inf))
+            shutil.rmtree(path, ignore_errors=True)
+    for container, labels in engine.containers([names.LABEL_UID]).items():
+        if labels[names.LABEL_UID] in uids:
+            engine.remove_container(container)
+    _remove_nameless(engine, [names.MANAGED_BY], lambda image: _left(image, since))
+
+
+def remove_unused(engine: Engine, uid: str, keep: Collection[str]) -> None:
+    """Remove an owner's images that have no name and are no layers of his last build.
+
+    Args:
+        engine: Where.
+        uid: The owner.
+        keep: Short IDs (12 hex digits) of these layers.
+
+    Raises:
+        BuildError: The engine cannot be reached.
+    """
+    _remove_nameless(engine, [f"{names.LABEL_UID}={uid}"], lambda image: _short(image) not in keep)
+
+
+def _remove_nameless(engine: Engine, labels: Sequence[str], going: Callable[[Image], bool]) -> None:
+    for _ in range(_ROUNDS):
+        # What has a digest was pulled by it: somebody may name it so.
+        nameless = [image for image in engine.images(labels) if not image.tags + image.digests]
+        removed = [engine.remove_image(image.id) for image in nameless if going(image)]
+        if not any(removed):
+            return
+
+
+def _left(image: Image, since: Mapping[str, float]) -> bool:
+    """Tell whether a nameless image is left of a killed build; what has no owner may be the layer of one that runs."""
+    owner = image.labels.get(names.LABEL_UID)
+    return time.time() - image.created > YOUNG if owner is None else image.created >= since.get(owner, math.inf)
+
+
+def _short(image: Image) -> str:
+    return image.id.removeprefix("sha256:")[:12]
+
+
+def _began(path: Path) -> float:
+    match = _TIME.search(path.name)
+    return float(match[1]) if match else math.inf
+
+
+def folders(installation: str) -> dict[Path, str]:
+    """Give the temporary folders of an installation on this machine that somebody owns, with the owners' UIDs.
+
+    Those of :data:`NOBODY` are in use for a moment only, and count when they are old.
+    """
+    prefix = _of(installation)
+    found = {folder: folder.name.removeprefix(prefix).partition(".")[0] for folder in _folders(prefix)}
+    return {folder: uid for folder, uid in found.items() if uid != NOBODY or _age(folder) > YOUNG}
 
 
 def remove_containers(engine: Engine, uid: str) -> None:
@@ -134,7 +241,18 @@ def remove_images(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
 def _on_top(engine: Engine, uid: str, keep: Collection[str]) -> list[Image]:
     """Give the images of an owner that no other is made from: removing one removes those below it."""
     found = engine.images([f"{names.LABEL_UID}={uid}"])
-    return [image for image in found if image.id.removeprefix("sha256:")[:12] not in keep]
+    return [image for image in found if _short(image) not in keep]
+
+
+def _age(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def _of(installation: str) -> str:
+    return f"{_FOLDER}{hashlib.sha256(installation.encode()).hexdigest()[:_SCOPE_DIGITS]}-"
 
 
 def _folders(prefix: str) -> list[Path]:

@@ -27,7 +27,9 @@ _OURS = frozenset({DOCKERFILE, CA_FILE, ".dockerignore"})
 """Names at the top of the context that a repository does not get."""
 
 
-def pack(target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None, *, own: bool = False) -> None:
+def pack(
+    target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None, *, own: bool = False, moment: int = 0
+) -> None:
     """Write the build context as a tar archive; the same files always give the same bytes.
 
     Args:
@@ -36,20 +38,22 @@ def pack(target: IO[bytes], root: Path, dockerfile: str, ca: bytes | None = None
         dockerfile: Text of the Dockerfile.
         ca: Certificate authorities, PEM.
         own: The Dockerfile is the repository's own, so its files are where it expects them.
+        moment: Time that all files have, seconds since the epoch. Docker's cache does not look at it.
     """
     # GNU format: names are bytes there, so a name that is not UTF-8 is kept as it is.
     with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as archive:
-        _add(archive, DOCKERFILE, dockerfile.encode())
+        context = _Context(archive, moment)
+        context.file(DOCKERFILE, dockerfile.encode())
         if ca is not None:
-            _add(archive, CA_FILE, ca)
+            context.file(CA_FILE, ca)
         if not own:
-            archive.addfile(_folder(SOURCE))
+            context.folder(SOURCE)
         for path in _entries(root):
             name = path.relative_to(root).as_posix()
             if not own:
-                _add_entry(archive, path, f"{SOURCE}/{name}")
+                context.entry(path, f"{SOURCE}/{name}")
             elif name not in _OURS:
-                _add_entry(archive, path, name)
+                context.entry(path, name)
 
 
 def authorities(file: str) -> bytes | None:
@@ -80,34 +84,36 @@ def _entries(folder: Path) -> Iterator[Path]:
             yield from _entries(Path(entry.path))
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    info.mode = 0o644
-    archive.addfile(info, io.BytesIO(data))
+class _Context:
+    """An archive whose entries have neither owner, nor odd permissions: these differ from one clone to the next."""
 
+    def __init__(self, archive: tarfile.TarFile, moment: int) -> None:
+        self._archive = archive
+        self._moment = moment
 
-def _folder(name: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = tarfile.DIRTYPE
-    info.mode = 0o755
-    return info
+    def file(self, name: str, data: bytes) -> None:
+        """Add a file of our own."""
+        self._add(name, tarfile.REGTYPE, 0o644, io.BytesIO(data), size=len(data))
 
+    def folder(self, name: str) -> None:
+        """Add a folder."""
+        self._add(name, tarfile.DIRTYPE, 0o755)
 
-def _add_entry(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    # Owner, time and odd permission bits are left out: they would differ from one clone to the next.
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
+    def entry(self, path: Path, name: str) -> None:
+        """Add a file, folder or link of the source."""
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            self._add(name, tarfile.SYMTYPE, 0o777, link=str(path.readlink()))
+        elif stat.S_ISDIR(status.st_mode):
+            self.folder(name)
+        else:
+            with path.open("rb") as content:
+                mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+                self._add(name, tarfile.REGTYPE, mode, content, size=status.st_size)
+
+    def _add(
+        self, name: str, kind: bytes, mode: int, content: IO[bytes] | None = None, *, size: int = 0, link: str = ""
+    ) -> None:
         info = tarfile.TarInfo(name)
-        info.type = tarfile.SYMTYPE
-        info.linkname = str(path.readlink())
-        info.mode = 0o777
-        archive.addfile(info)
-    elif stat.S_ISDIR(status.st_mode):
-        archive.addfile(_folder(name))
-    else:
-        info = tarfile.TarInfo(name)
-        info.size = status.st_size
-        info.mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        with path.open("rb") as content:
-            archive.addfile(info, content)
+        info.type, info.mode, info.size, info.linkname, info.mtime = kind, mode, size, link, self._moment
+        self._archive.addfile(info, content)

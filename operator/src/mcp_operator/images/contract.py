@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.images.scans import Scan
 
 Runtime = Literal["auto", "node", "python", "go", "dockerfile"]
@@ -211,7 +213,8 @@ class BuildResult:
         path: Of its endpoint, for HTTP.
         era: ``legacy`` or ``modern``: in which the handshake succeeded.
         needs: What it does not work without.
-        reused: Nothing was built: an image of the same input was in the registry.
+        bases: Images that it was made from: their IDs by name.
+        reused: Nothing was built: an image of the same input was there.
         scans: What the scanners found that were asked for.
     """
 
@@ -234,6 +237,7 @@ class BuildResult:
     path: str = ""
     era: str = "legacy"
     needs: Needs = field(default_factory=Needs)
+    bases: Mapping[str, str] = field(default_factory=dict)
     reused: bool = False
     scans: tuple[Scan, ...] = ()
 

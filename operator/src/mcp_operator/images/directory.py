@@ -17,7 +17,7 @@ from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import MAX_FILE, MAX_FILES, MAX_TREE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mcp_operator.images.budget import Budget
     from mcp_operator.images.contract import DirectorySource
@@ -53,16 +53,7 @@ def fetch(source: DirectorySource, folder: Path, budget: Budget) -> Checkout:
     listed = git.files() if git else None
     warnings: list[str] = []
     copied = _Copy(origin, folder, budget)
-    try:
-        for name in listed if listed is not None else _walk(origin, warnings):
-            copied.add(name)
-    except OSError as error:
-        raise BuildError(
-            Reason.FETCH_FAILED,
-            f"{redact.line(source.directory)} cannot be read: {error.strerror}",
-            step=Step.FETCH,
-            hint="Check the rights to its files.",
-        ) from error
+    copied.all(listed if listed is not None else _walk(origin, warnings))
     commit = git.commit() if git else None
     # Within a day the same files give the same Dockerfile, so that layers are used again.
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -86,12 +77,16 @@ def _walk(origin: Path, warnings: list[str]) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if name not in context.IGNORED and name not in linked)
         for name in sorted([*names, *linked]):
             relative = (Path(place) / name).relative_to(origin).as_posix()
-            if name == ".env" or (name.startswith(".env.") and not name.endswith(("example", "sample", "template"))):
+            if _may_be_secret(name):
                 secrets.append(relative)
             elif name not in context.IGNORED:
                 yield relative
     if secrets:
         warnings.append(f"left out, because secrets may be in it: {redact.line(', '.join(secrets[:8]))}")
+
+
+def _may_be_secret(name: str) -> bool:
+    return name == ".env" or (name.startswith(".env.") and not name.endswith(("example", "sample", "template")))
 
 
 def _raise(error: OSError) -> None:
@@ -108,6 +103,24 @@ class _Copy:
         self._size = 0
         self.blobs: dict[str, str] = {}
         """Mode and object ID of each file, as git has them."""
+
+    def all(self, names: Iterable[str]) -> None:
+        """Copy files or links.
+
+        Raises:
+            BuildError: One cannot be read, or they are too many, too large or no files.
+            BuildCancelled: The budget says so.
+        """
+        try:
+            for name in names:
+                self.add(name)
+        except OSError as error:
+            raise BuildError(
+                Reason.FETCH_FAILED,
+                f"{redact.line(str(self._origin))} cannot be read: {error.strerror}",
+                step=Step.FETCH,
+                hint="Check the rights to its files.",
+            ) from error
 
     def add(self, name: str) -> None:
         """Copy one file or link; a listed file that is not there is not a file any more."""

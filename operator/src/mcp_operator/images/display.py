@@ -14,6 +14,7 @@ try:
     from rich.markup import escape
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 except ImportError:  # the extra "cli"
     HAS_RICH = False
 else:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _INSTRUCTION = re.compile(r"step (\d{1,4})/(\d{1,4}) : (.*)", re.DOTALL)
 _BYTES = re.compile(r"([\d.]{1,12}) of ([\d.]{1,12}) MB")
+_STEP_WIDTH = 6
+"""Characters of the longest step's name."""
 _WIDTH = 100
 """Characters of an instruction or a line under the bar."""
 
@@ -114,12 +117,17 @@ def on(out: TextIO) -> Iterator[Progress]:
         return
     with Bar(
         SpinnerColumn(),
-        TextColumn("[bold]{task.fields[step]}"),
-        TextColumn("{task.fields[counted]}"),
-        BarColumn(bar_width=30),
+        # What is long gives way to the rest, however narrow the terminal is.
+        TextColumn("[bold]{task.fields[step]}", table_column=Column(no_wrap=True, min_width=_STEP_WIDTH)),
+        TextColumn("{task.fields[counted]}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("{task.description}\n  [dim]{task.fields[line]}"),
+        TextColumn(
+            "{task.description}\n[dim]{task.fields[line]}",
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
         console=Console(file=out),
         transient=True,
+        expand=True,
     ) as bar:
         yield Live(bar)

@@ -14,19 +14,20 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import liveness
+from mcp_operator.images import liveness, stages
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.detect.candidate import APP, Hints
 from mcp_operator.images.liveness import Serving
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.recipes import bases
-from mcp_operator.images.recipes.recipe import Copy, Run
+from mcp_operator.images.recipes.recipe import MOMENT, Copy, Run
 from mcp_operator.images.tree import PLAIN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mcp_operator.images.recipes.recipe import Recipe, Stage
+    from mcp_operator.images.stages import Line, Pin
 
 SOURCE = "source"
 """Folder of the build context with the repository's files, so that none of them can replace one of ours."""
@@ -45,10 +46,11 @@ _ONE_LINE = re.compile(r"[ -\[\]-~]+\Z")
 HEAD = (
     "# Written by mcp-operator. A step each, so that the log can say which one failed. Versions of npm's packages are",
     "# bounded by date where their author left them open; those of the distribution's packages are its own: one that",
-    "# is pinned here is gone from its mirrors at the next security fix.",
-    "# hadolint global ignore=DL3008,DL3016,DL3018,DL3059",
+    "# is pinned here is gone from its mirrors at the next security fix. Caches are in stages that are thrown away.",
+    "# hadolint global ignore=DL3008,DL3016,DL3018,DL3059,DL3060",
 )
 """First lines of a generated file, for those who read or lint it."""
+_TIME = "+%Y-%m-%dT%H:%M:%SZ"
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
 _CA_FOLDER = "/opt/build-ca"
 _CA_BUNDLE = f"{_CA_FOLDER}/bundle.pem"
@@ -90,7 +92,7 @@ def render(
     """
     said = hints or Hints()
     serving = Serving(language=recipe.language, transport=said.transport or "stdio", port=said.port, path=said.path)
-    kept = [(stage.name, _kept(name)) for stage in recipe.stages for name in stage.keep]
+    kept = [(stage, _kept(name)) for stage in recipe.stages for name in stage.keep]
     lines = [
         *HEAD,
         *(line for stage in recipe.stages for line in _stage(stage, owner, ca=ca)),
@@ -101,17 +103,19 @@ def render(
         *_labels(owner),
         *_environment({**recipe.env, CONFIG_VARIABLE: CONFIG_FILE}),
         f"WORKDIR {_plain(recipe.working_dir)}",
-        *(f"COPY --from={stage} {name} {name}" for stage, name in kept),
-        *_labels(labels),
         *liveness.lines(serving),
         f"USER {names.IMAGE_UID}:{names.IMAGE_UID}",
         f"ENTRYPOINT {_words(recipe.command)}",
+        # What changes comes last. It belongs to root, whatever USER says: a server cannot change itself.
+        *(f"COPY --from={stage.name} {stage.below}{name} {name}" for stage, name in kept),
+        *_labels(labels),
     ]
     return "\n".join(lines) + "\n"
 
 
 def render_own(
-    text: str,
+    lines: Sequence[Line],
+    pins: Mapping[str, Pin],
     *,
     owner: Mapping[str, str],
     labels: Mapping[str, str],
@@ -121,8 +125,9 @@ def render_own(
     """Give the text of a repository's own Dockerfile with what all our images have behind it.
 
     Args:
-        text: Its Dockerfile, as :attr:`~mcp_operator.images.detect.candidate.DockerfileFacts.text` gives it.
-        owner: As for :func:`render`; of the last stage only: the others are not ours to change.
+        lines: Its Dockerfile, as :func:`mcp_operator.images.stages.read` gives it.
+        pins: What the images in it are.
+        owner: As for :func:`render`: so its layers are found again, and nobody else's cache.
         labels: Of the final image.
         working_dir: Where the command starts; as the image says if empty.
         command: What starts, whatever the Dockerfile's ENTRYPOINT and CMD were.
@@ -130,12 +135,8 @@ def render_own(
     Raises:
         BuildError: Something cannot be written down safely.
     """
-    said = [line.rstrip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if said and said[-1].endswith(("\\", "`")):  # then our first line would become part of its last
-        raise _unsafe(said[-1][-40:])
-    lines = [
-        text.rstrip(),
-        "",
+    begin = _labels({names.MANAGED_BY: names.MANAGER, **owner})
+    ours = [
         *_labels({names.MANAGED_BY: names.MANAGER, **owner, **labels}),
         *_environment({CONFIG_VARIABLE: CONFIG_FILE}),
         *([f"WORKDIR {_plain(working_dir)}"] if working_dir else []),
@@ -143,7 +144,7 @@ def render_own(
         f"ENTRYPOINT {_words(command)}",
         "CMD []",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*stages.render(lines, pins, begin), "", *ours]) + "\n"
 
 
 def render_labels(image: str, labels: Mapping[str, str], serving: Serving) -> str:
@@ -154,7 +155,9 @@ def render_labels(image: str, labels: Mapping[str, str], serving: Serving) -> st
         labels: To add; see :func:`tools_label` for the tools.
         serving: How it was reached.
     """
-    return "\n".join([f"FROM {image}", *_labels(labels), *liveness.lines(serving)]) + "\n"
+    # A line each: all together may be more than a line may have.
+    said = [line for name, value in sorted(labels.items()) for line in _labels({name: value})]
+    return "\n".join([f"FROM {image}", *said, *liveness.lines(serving)]) + "\n"
 
 
 def tools_label(tools: Iterable[str]) -> str:
@@ -170,6 +173,8 @@ def tools_label(tools: Iterable[str]) -> str:
 
 
 def _stage(stage: Stage, owner: Mapping[str, str], *, ca: bool) -> list[str]:
+    if stage.after:
+        return [f"FROM {stage.after} AS {stage.name}", f"WORKDIR {APP}", *_steps(stage.steps), ""]
     return [
         f"FROM {stage.base} AS {stage.name}",
         *_labels({names.MANAGED_BY: names.MANAGER}),
@@ -189,7 +194,7 @@ def _environment(variables: Mapping[str, str]) -> list[str]:
 
 
 def _packages(base: str, packages: Iterable[str]) -> list[str]:
-    wanted = sorted(packages)
+    wanted = sorted(set(packages))
     if not wanted:
         return []
     for name in wanted:
@@ -227,9 +232,12 @@ def _copy(step: Copy) -> list[str]:
 
 
 def _run(step: Run) -> str:
-    if not step.otherwise:
+    if not (step.otherwise or step.dated):
         return f"RUN {_words(step.words)}"
     attempts = [shlex.join(step.words), *map(_attempt, step.otherwise)]
+    if step.dated:
+        attempts = [attempt.replace(MOMENT, '"$MOMENT"') for attempt in attempts]
+        attempts[0] = f'MOMENT="$(date -u -r {_plain(step.dated)} {_TIME})"; {attempts[0]}'
     if all(_ONE_LINE.match(attempt) for attempt in attempts):
         return "RUN " + " \\\n || ".join(attempts)
     return f"RUN {_words(('sh', '-c', ' || '.join(attempts)))}"

@@ -88,8 +88,16 @@ class Engine:
                 return None
         return stored.inspected(found)
 
-    def base(self, reference: str, budget: Budget, hear: Callable[[str], None] = unheard) -> Image:
+    def base(
+        self, reference: str, budget: Budget, hear: Callable[[str], None] = unheard, *, anonymous: bool = False
+    ) -> Image:
         """Find an image, or pull it; again where a line broke.
+
+        Args:
+            reference: Its name.
+            budget: When to stop.
+            hear: Gets lines.
+            anonymous: Without the credentials of Docker's configuration: a stranger chose the name.
 
         Raises:
             BuildError: ``BaseImageUnavailable``, ``DiskFull``.
@@ -100,7 +108,7 @@ class Engine:
         while True:
             left -= 1
             try:
-                return self._pulled(reference, budget, (hear, unheard))
+                return self._pulled(reference, budget, (hear, unheard), engine_wire.NOBODY if anonymous else None)
             except RefusedError as error:
                 if not left or not engine_errors.passing(str(error)):
                     raise engine_errors.base_image(str(error), reference) from error
@@ -255,9 +263,11 @@ class Engine:
             try:
                 self._api.remove_image(image, force=force)
             except docker.errors.APIError as error:
-                if error.status_code not in (_NOT_FOUND, _CONFLICT):
+                # Somebody else was faster, and is not quite through.
+                gone = error.status_code == _NOT_FOUND or "unrecognized image ID" in str(error.explanation)
+                if not gone and error.status_code != _CONFLICT:
                     raise
-                return error.status_code == _NOT_FOUND
+                return gone
         return True
 
     def containers(self, labels: Sequence[str]) -> dict[str, Mapping[str, str]]:

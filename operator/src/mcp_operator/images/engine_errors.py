@@ -36,6 +36,13 @@ _ENGINE = (
         transient=False,
     ),
     _Cause(
+        r"binascii|Incorrect padding|Invalid base64|InvalidConfigFile|Invalid (?:auth )?configuration",
+        Reason.ENGINE_UNAVAILABLE,
+        "Docker's configuration has credentials that cannot be read",
+        "Correct config.json in DOCKER_CONFIG or ~/.docker: `docker logout` and `docker login` write it anew.",
+        transient=False,
+    ),
+    _Cause(
         r"(?i)CERTIFICATE_VERIFY_FAILED|certificate required|bad certificate|unknown ca|hostname .* doesn't match"
         r"|HTTP request to an HTTPS server|WRONG_VERSION_NUMBER|record layer failure",
         Reason.ENGINE_UNAVAILABLE,
@@ -64,8 +71,20 @@ _ENGINE = (
         "`mcp-operator images prune --keep N` removes images of ours.",
     ),
     _Cause(
+        r"(?i)read timed out",
+        Reason.ENGINE_UNAVAILABLE,
+        "Docker does not answer",
+        "See its log: it may be overloaded or stuck. Restart it, or set DOCKER_HOST to another one; it is tried again.",
+    ),
+    _Cause(
+        r"(?i)Connection broken|IncompleteRead|InvalidChunkLength|Response ended prematurely|EOF occurred",
+        Reason.ENGINE_UNAVAILABLE,
+        "Docker stopped, or was restarted, in the middle of its work",
+        "See its log; it is tried again.",
+    ),
+    _Cause(
         r"(?i)FileNotFoundError|Connection ?refused|Error while fetching server API version|Max retries"
-        r"|Connection aborted|RemoteDisconnected|ConnectionResetError|Read timed out|Name or service not known"
+        r"|Connection aborted|RemoteDisconnected|ConnectionResetError|Name or service not known"
         r"|Temporary failure in name resolution|No route to host|timed out",
         Reason.ENGINE_UNAVAILABLE,
         "Docker is not running",

@@ -35,6 +35,10 @@ RESOLVE_SECONDS = 30
 MAX_PACK = 512 * 1024 * 1024
 """Bytes that a shallow clone may download."""
 
+MAX_MEMORY = 384 * 1024 * 1024
+"""Bytes for each of git's processes: a small pack can describe objects of gigabytes, each a little other than the last.
+Blobs of more than ``core.bigFileThreshold`` are not held in memory."""
+
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _TAGS = "refs/tags/"
@@ -82,7 +86,7 @@ def _listed(
 ) -> dict[str, str]:
     """Give what the remote's refs of some names point to."""
     # Named so that a sweep finds it: should this process be killed, credentials would be left in it.
-    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix("resolve")) as folder:
+    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix(cleanup.NOBODY, settings.installation)) as folder:
         git = _Git(Path(folder) / "empty", remote, Budget(RESOLVE_SECONDS, cancelled), settings, source.credentials)
         git.folder.mkdir()
         listing = git.run("ls-remote", "--", remote.url, *patterns).stdout.decode(errors="replace")
@@ -193,6 +197,7 @@ class _Git:
     def _run(self, command: str, arguments: Sequence[str], env: Mapping[str, str]) -> process.Finished:
         options = (
             *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
+            *("-c", "core.bigFileThreshold=32m", "-c", "pack.threads=1", "-c", "core.deltaBaseCacheLimit=32m"),
             *("-c", "submodule.recurse=false", "-c", "advice.detachedHead=false", "-c", "core.autocrlf=false"),
             *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30", "-c", "credential.helper="),
         )
@@ -203,7 +208,7 @@ class _Git:
                 cwd=self.folder,
                 budget=self._budget,
                 step=Step.FETCH,
-                watch=self._watch_size,
+                bounds=process.Bounds(watch=self._watch_size, memory=MAX_MEMORY),
             )
         except process.OutputLimitError:
             raise _too_large(f"more than {MAX_FILES} files") from None

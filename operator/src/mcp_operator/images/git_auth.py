@@ -30,15 +30,20 @@ def check(credentials: GitCredentials | None, protocol: str) -> None:
         return
     if any("\n" in text or "\0" in text for text in (credentials.username, credentials.token)):
         raise git_url.invalid("the user name or token has a line break in it", "Give them as they were issued.")
-    if credentials.ssh_key and protocol == "ssh" and not credentials.known_hosts.strip():
+    if protocol == "ssh":
+        _check_key(credentials)
+    elif not credentials.token:
+        raise git_url.invalid(f"an ssh key is given for an {protocol}:// URL", "Give a token, or the ssh:// URL.")
+
+
+def _check_key(credentials: GitCredentials) -> None:
+    if not credentials.ssh_key:
+        raise git_url.invalid("a token is given for an ssh:// URL", "Give an ssh key, or use the https:// URL.")
+    if not credentials.known_hosts.strip():
         raise git_url.invalid(
             "an ssh key is given, but no known hosts",
             "Give the host's line of `ssh-keyscan HOST`, after comparing its fingerprint.",
         )
-    if protocol == "ssh" and not credentials.ssh_key:
-        raise git_url.invalid("a token is given for an ssh:// URL", "Give an ssh key, or use the https:// URL.")
-    if protocol != "ssh" and not credentials.token:
-        raise git_url.invalid(f"an ssh key is given for an {protocol}:// URL", "Give a token, or the ssh:// URL.")
 
 
 def environment(credentials: GitCredentials | None, url: str, home: Path) -> dict[str, str]:

@@ -21,6 +21,12 @@ class _Cause(NamedTuple):
 # In this order: the first that matches speaks. ``{url}`` and ``{ref}`` are filled in.
 _CAUSES = (
     _Cause(
+        r"[Oo]ut of memory|inflate returned|mmap failed: Cannot allocate",
+        Reason.SOURCE_TOO_LARGE,
+        "{url} is too large: unpacking it takes more memory than is given",
+        "Move the server into a repository of its own, or keep large files out of git.",
+    ),
+    _Cause(
         r"transport '[^']*' not allowed|protocol '[^']*' is not supported",
         Reason.PROTOCOL_NOT_ALLOWED,
         "the server of {url} leads to a protocol that is not allowed",

@@ -36,6 +36,8 @@ META = {
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one message: a thousand tools with large schemas have four MiB."""
+MAX_VALUES = 1_000_000
+"""Of one message: each costs us many times what it cost to send, and four MiB of tools have a tenth of it."""
 MAX_MESSAGES = 1000
 """Messages and other lines between a request and its answer."""
 MAX_PAGES = 100
@@ -158,17 +160,45 @@ def _tools(peer: Peer, common: Mapping[str, Any]) -> Iterator[Tool]:
 
 def _tool(item: object) -> Tool:
     name = item.get("name") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+    if not isinstance(item, dict) or not isinstance(name, str) or not _usable(name):
         raise HandshakeError(f"a tool has no usable name: {_short(name)}")
     annotations = item.get("annotations")
     claimed = annotations.get("readOnlyHint") if isinstance(annotations, dict) else None
-    compact = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+    try:
+        compact = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        hashed = manifest.tool_hash(item)
+    except RecursionError:
+        raise HandshakeError(f"the tool {_short(name)} is nested too deeply") from None
     return Tool(
         name=name,
-        hash=manifest.tool_hash(item),
+        hash=hashed,
         tokens=manifest.tokens(len(compact)),
         read_only=claimed if isinstance(claimed, bool) else None,
     )
+
+
+def _usable(name: str) -> bool:
+    """Tell whether a name can be shown and written down: it goes into labels, resources and terminals."""
+    return 0 < len(name) <= MAX_NAME and name.isprintable()
+
+
+def parsed(text: bytes | str) -> object:
+    """Read JSON of a stranger.
+
+    Raises:
+        HandshakeError: It would need too much memory.
+        ValueError: It is none.
+    """
+    if isinstance(text, bytes):
+        values = sum(text.count(mark) for mark in (b"{", b"[", b","))
+    else:
+        values = sum(text.count(mark) for mark in "{[,")
+    if values > MAX_VALUES:
+        raise HandshakeError(f"the server wrote a message of more than {MAX_VALUES} values")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _server(info: object) -> str:
@@ -242,8 +272,8 @@ class Stdio:
     def _message(self) -> dict[str, Any]:
         """Give the next message; a line that is none counts as an empty one."""
         try:
-            message = json.loads(self._line())
-        except (ValueError, RecursionError):
+            message = parsed(self._line())
+        except ValueError:
             self.noise += 1
             return {}
         return message if isinstance(message, dict) else {}

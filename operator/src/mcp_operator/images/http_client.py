@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -182,7 +181,7 @@ def events(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
 def message_of(text: str) -> dict[str, Any]:
     """Give the object that a text is; an empty one if it is none."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = handshake.parsed(text)
+    except ValueError:
         return {}
     return message if isinstance(message, dict) else {}

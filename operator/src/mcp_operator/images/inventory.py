@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import redact
+from mcp_operator.images import cleanup, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SOURCE = "org.opencontainers.image.source"
 REVISION = "org.opencontainers.image.revision"
-YOUNG = 3600.0
-"""Seconds in which an image without a name may still be the layer of a build that runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ def surplus(entries: Iterable[Entry], keep: int, now: float) -> list[Entry]:
             seen[entry.repository] = seen.get(entry.repository, 0) + 1
             old = seen[entry.repository] > keep
         else:
-            old = now - entry.created > YOUNG
+            old = now - entry.created > cleanup.YOUNG
         if old and not entry.in_use:
             going.append(entry)
     return going

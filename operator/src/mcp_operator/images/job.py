@@ -63,14 +63,15 @@ class Job:
             undo.callback(self._discard, before)
             built = self._build(plan)
             record = self._verify(plan, built)
-            image = self._describe(built, record)
+            image = self._describe(built, record, publisher.key)
             found = self._scan(plan, image)
             reference, names_given = self._publish(plan, publisher, image, record, undo)
             undo.pop_all()
-        if not self._request.keep_older:
-            # Older images of this owner are in the registry, if they are still in service.
-            keep = {*self._log.layers, _short(built), _short(image)}
-            cleanup.remove_images(self._engine, self._request.uid, keep=keep)
+        # The layers of this build's stages have no name either, and are what the next one is built on.
+        keep = {*self._log.layers, _short(built), _short(image)}
+        # Older images of this owner are in the registry, if they are still in service.
+        remove = cleanup.remove_unused if self._request.keep_older else cleanup.remove_images
+        remove(self._engine, self._request.uid, keep)
         kept = self._engine.image(image)
         said = record.of_result()
         return BuildResult(
@@ -92,7 +93,10 @@ class Job:
         self._progress.step(Step.BUILD, "sending the sources to Docker")
         with tempfile.TemporaryFile(dir=self._folder) as archive:
             self._pack(archive, plan, plan.dockerfile)
-            return self._docker(archive, self._log, BuildOptions(arguments=self._request.build_args))
+            # A generated Dockerfile has no use for arguments, and shares layers with others' builds: Docker's cache
+            # does not know of those that name a proxy.
+            own = isinstance(plan.candidate.facts, DockerfileFacts)
+            return self._docker(archive, self._log, BuildOptions(arguments=self._request.build_args if own else {}))
 
     def _docker(self, archive: IO[bytes], log: BuildLog, options: BuildOptions, *, quiet: bool = False) -> str:
         shown = ""
@@ -128,6 +132,7 @@ class Job:
             "command": candidate.command,
             "working_dir": candidate.working_dir,
             "language": candidate.runtime,
+            "bases": dict(plan.bases),
             "version": plan.version,
             "created": time.time(),
         }
@@ -189,32 +194,35 @@ class Job:
     ) -> tuple[str, tuple[str, ...]]:
         if not publish.several(self._request):
             return publisher.publish(image, record.created, undo)
-        lines = self._labels(image, record).partition("\n")[2]
+        lines = self._labels(image, record, publisher.key).partition("\n")[2]
         with tempfile.TemporaryFile(dir=self._folder) as archive:
             self._pack(archive, plan, plan.dockerfile + lines)
             return publisher.publish_for(self._request.platforms, archive, record.created)
 
     def _pack(self, archive: IO[bytes], plan: Plan, text: str) -> None:
         own = isinstance(plan.candidate.facts, DockerfileFacts)
-        context.pack(archive, plan.context, text, context.authorities(self._settings.build_ca_file), own=own)
+        authorities = context.authorities(self._settings.build_ca_file)
+        moment = int(plan.checkout.committed.timestamp())
+        context.pack(archive, plan.context, text, authorities, own=own, moment=moment)
         archive.seek(0)
 
-    def _describe(self, image: str, record: Record) -> str:
+    def _describe(self, image: str, record: Record, key: str) -> str:
         """Write into the image what only the handshake could tell."""
         nothing = self._folder / "labels"
         nothing.mkdir()
         with tempfile.TemporaryFile(dir=self._folder) as archive:
-            context.pack(archive, nothing, self._labels(image, record))
-            # Two labels and a check: nothing that anybody would want to follow.
+            context.pack(archive, nothing, self._labels(image, record, key))
+            # Some labels and a check: nothing that anybody would want to follow.
             return self._docker(archive, BuildLog(), BuildOptions(network=False), quiet=True)
 
-    def _labels(self, image: str, record: Record) -> str:
+    def _labels(self, image: str, record: Record, key: str) -> str:
         labels = {
             names.LABEL_TOOLS: dockerfile.tools_label(tool.name for tool in record.tools),
-            names.LABEL_RESULT: result.label(record),
+            names.LABEL_KEY: key,
+            **result.labels(record),
         }
         serving = Serving(language=record.language, transport=record.transport, port=record.port, path=record.path)
-        return dockerfile.render_labels(image, {name: text for name, text in labels.items() if text}, serving)
+        return dockerfile.render_labels(image, labels, serving)
 
     def _discard(self, before: set[str]) -> None:
         """Remove what this build made, and nothing that was there before."""

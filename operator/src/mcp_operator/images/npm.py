@@ -129,19 +129,24 @@ def _release(source: NpmSource, document: dict[str, Any]) -> _Release:
     if not isinstance(entry, dict) or not isinstance(version, str) or not _VERSION.match(version):
         known = ", ".join([*versions][-5:])
         raise _absent(f"{source.package} has no version {redact.line(asked)}; the last ones are {redact.line(known)}")
-    dist = entry.get("dist")
-    if not isinstance(dist, dict) or not isinstance(dist.get("tarball"), str):
-        raise _wrong(source.package)
-    digest = dist.get("integrity") or f"sha1={dist.get('shasum', '')}"
+    tarball, digest = _archive(source.package, entry)
     times = document.get("time")
     deprecated = entry.get("deprecated")
     return _Release(
         version=version,
-        tarball=dist["tarball"],
-        digest=str(digest),
+        tarball=tarball,
+        digest=digest,
         published=_time(times.get(version) if isinstance(times, dict) else None),
         warnings=(f"the author has deprecated it: {redact.line(str(deprecated))}",) if deprecated else (),
     )
+
+
+def _archive(package: str, entry: dict[str, Any]) -> tuple[str, str]:
+    """Give where a version's archive is, and its digest."""
+    dist = entry.get("dist")
+    if not isinstance(dist, dict) or not isinstance(dist.get("tarball"), str):
+        raise _wrong(package)
+    return dist["tarball"], str(dist.get("integrity") or f"sha1={dist.get('shasum', '')}")
 
 
 def _time(text: object) -> datetime:

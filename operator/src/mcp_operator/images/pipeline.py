@@ -6,18 +6,17 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_operator.images import cleanup, publish, sources
+from mcp_operator.images import cleanup, plan, publish, sources
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.build_logs import Log
 from mcp_operator.images.contract import BuildError, BuildResult
 from mcp_operator.images.engine import Engine
 from mcp_operator.images.job import Job
-from mcp_operator.images.plan import make
+from mcp_operator.images.masking import Mask, Masked
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.registry_http import Access
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from mcp_operator.images.publish import Publisher
     from mcp_operator.settings import Settings
 
-VERSION = "2"
+VERSION = "3"
 """Of this builder: raised when the same input gives another image, so that everything is built again."""
 
 PULL_SECONDS = 300
@@ -59,6 +58,7 @@ def key(request: BuildRequest, commit: str, bases: Mapping[str, str], content: s
         "build_args": request.build_args,
         "platforms": request.platforms,
         "verify": request.verify,
+        "as_asked": request.as_asked,
         "bases": dict(bases),
     }
     reach = (request.transport, request.port, request.path)
@@ -67,18 +67,19 @@ def key(request: BuildRequest, commit: str, bases: Mapping[str, str], content: s
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def key_of(request: BuildRequest, plan: Plan, settings: Settings) -> str:
+def key_of(request: BuildRequest, made: Plan, settings: Settings) -> str:
     """Hash what an image depends on, with the base images that are really used and the scans that it passed."""
-    found = key(request, plan.checkout.commit, plan.bases, plan.checkout.content)
+    found = key(request, made.checkout.commit, made.bases, made.checkout.content)
     if not settings.scans:
         return found
     return hashlib.sha256(f"{found} {settings.scans} {settings.scan_severity}".encode()).hexdigest()
 
 
 def bases(settings: Settings, cancelled: threading.Event | None = None) -> dict[str, str]:
-    """Give the image IDs of the base images by name. Pulls what is not there, so it may take a while the first time.
+    """Give the image IDs of the base images by name. Pulls the usual ones, so it may take a while the first time.
 
-    One that cannot be pulled counts as its name: servers of the other language can be built all the same.
+    One that cannot be pulled counts as its name: servers of the other language can be built all the same. The more
+    seldom ones are only looked up: a build that needs one pulls it.
 
     Raises:
         BuildError: The engine cannot be reached.
@@ -87,13 +88,16 @@ def bases(settings: Settings, cancelled: threading.Event | None = None) -> dict[
     budget = Budget(PULL_SECONDS, cancelled)
     found: dict[str, str] = {}
     with Engine() as engine:
-        for name in sorted({settings.base_python, settings.base_node}):
+        for name in sorted(set(settings.usual_bases)):
             try:
                 found[name] = engine.base(name, budget).id
             except BuildError as error:
                 if error.reason != Reason.BASE_IMAGE_UNAVAILABLE:
                     raise
                 found[name] = name
+        for name in settings.seldom_bases:
+            if name not in found and (image := engine.image(name)):
+                found[name] = image.id
     return found
 
 
@@ -107,8 +111,13 @@ def build(request: BuildRequest, settings: Settings, progress: Progress, cancell
     with contextlib.ExitStack() as logged:
         heard = progress
         if settings.build_logs:
-            heard = logged.enter_context(Log(Path(settings.build_logs), request.deployment_id, progress))
-        return _build(request, settings, heard, cancelled)
+            try:
+                heard = logged.enter_context(Log(Path(settings.build_logs), request.deployment_id, progress))
+            except OSError as error:  # a build is worth more than its log
+                progress.log(f"what it prints is not kept: {settings.build_logs} cannot be written: {error.strerror}")
+        mask = Mask(request)
+        with mask.errors():
+            return mask.result(_build(request, settings, Masked(heard, mask), cancelled))
 
 
 def _build(request: BuildRequest, settings: Settings, progress: Progress, cancelled: threading.Event) -> BuildResult:
@@ -117,18 +126,18 @@ def _build(request: BuildRequest, settings: Settings, progress: Progress, cancel
     if publish.several(request):
         publish.check_platforms(request)
     budget = Budget(request.timeout, cancelled)
-    # What a killed process may have left of an earlier build.
-    cleanup.remove_folders(request.uid)
-    with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix(request.uid)) as folder, Engine() as engine:
-        plan = make(request, settings, Path(folder) / "source", engine, progress, budget)
-        peers = publish.Peers(engine=engine, access=access(settings), progress=progress, cancelled=cancelled)
-        publisher = publish.Publisher(request, plan, key_of(request, plan, settings), peers)
-        # What a Dockerfile of its own starts from is not known to be the same.
-        found = publisher.find() if plan.bases else None
-        if found:
-            return _reused(publisher, plan, found, time.monotonic() - began)
-        job = Job(request, settings, progress, budget, engine, Path(folder))
-        return dataclasses.replace(job.run(plan, publisher), seconds=time.monotonic() - began)
+    with Engine() as engine:
+        cleanup.leftovers(engine, {request.uid}, request.installation)
+        with cleanup.folder(request.uid, request.installation) as folder:
+            found = plan.Pulled(engine, cleanup.owner(request), progress, budget)
+            made = plan.make(request, settings, folder / "source", found, progress, budget)
+            peers = publish.Peers(engine=engine, access=access(settings), progress=progress, cancelled=cancelled)
+            publisher = publish.Publisher(request, made, key_of(request, made, settings), peers)
+            # A Dockerfile that does not say what it starts from may start from something else each time.
+            if made.bases and (there := publisher.find()):
+                return _reused(publisher, made, there, time.monotonic() - began)
+            job = Job(request, settings, progress, budget, engine, folder)
+            return dataclasses.replace(job.run(made, publisher), seconds=time.monotonic() - began)
 
 
 def access(settings: Settings) -> Access:
@@ -136,15 +145,16 @@ def access(settings: Settings) -> Access:
     return Access(ca_file=settings.registry_ca_file, plain_http=settings.plain_http_registries)
 
 
-def _reused(publisher: Publisher, plan: Plan, found: publish.Found, seconds: float) -> BuildResult:
-    record = found.record
+def _reused(publisher: Publisher, made: Plan, found: publish.Found, seconds: float) -> BuildResult:
+    reference, tags = publisher.again(found)
+    said = found.record.of_result()
     return BuildResult(
-        commit=plan.checkout.commit,
-        reference=found.reference,
+        commit=made.checkout.commit,
+        reference=reference,
         image_id=found.image_id,
         size=found.size,
         seconds=seconds,
-        tags=publisher.again(found),
+        tags=tags,
         reused=True,
-        **record.of_result(),
+        **said | {"warnings": (*found.record.warnings, *publisher.warnings)},
     )

@@ -26,23 +26,34 @@ _NOT_SETTINGS = ("NODE_", "ERR_", "PYTHON", "MODULE_NOT_FOUND", "npm_", "E_")
 _NAMED_BEFORE = re.compile(r"(?i)(?:environment|env)\b[^\n]{0,40}:?\s*$|(?:required|missing)[^\n]{0,60}:\s*$")
 _BARE = re.compile(r"^\s*(?:[-*\u2022]\s*)?(?:export\s+)?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b")
 """A name alone in its line, as in a list of what is missing."""
+_EXPORTED = re.compile(r"\bexport ([A-Z][A-Z0-9_]*)=")
 _PYDANTIC = re.compile(r"^([A-Za-z][A-Za-z0-9_]*)\n\s+Field required", re.MULTILINE)
 
+_DATABASE = "postgresql://u:p@127.0.0.1:9/db"
 _VALUES = (
-    (r"TRANSPORT", "stdio"),
-    (r"(?:ENABLE|DISABLE|DEBUG|INSECURE|VERIFY|READ_?ONLY)", "true"),
-    (r"(?:DATABASE_UR[LI]|POSTGRES\w*UR[LI]|PG\w*UR[LI]|CONNECTION_STRING|_DSN)$", "postgresql://u:p@127.0.0.1:9/db"),
-    (r"MONGO\w*", "mongodb://127.0.0.1:9/db"),
-    (r"REDIS\w*UR[LI]", "redis://127.0.0.1:9/0"),
-    (r"(?:UR[LI]S?|ENDPOINT|BASE|WEBHOOK)$", "http://127.0.0.1:9"),
-    (r"(?:HOST|HOSTNAME|SERVER|ADDRESS|DOMAIN)$", "127.0.0.1"),
-    (r"(?:E?MAIL|USER_EMAIL)$", "placeholder@example.com"),
-    (r"PORT$", "9"),
-    (r"(?:TIMEOUT|LIMIT|COUNT|SIZE|SECONDS|_MS|NUMBER)$", "10"),
+    # What kind of value it is says the end of a name; the first that fits counts.
+    (r"(?:^|_)PORTS?$", "9"),
+    (r"(?:TIMEOUT|LIMIT|COUNT|SIZE|SECONDS|_MS|NUMBER|RETRIES|INTERVAL|MAX|MIN|DAYS|HOURS|MINUTES)$", "10"),
+    (r"TRANSPORT(?:_TYPE|_MODE)?$", "stdio"),
+    (r"(?:TENANT|CLIENT|SUBSCRIPTION)_ID$|UUID$|GUID$", "00000000-0000-4000-8000-000000000000"),
+    (r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PWD|_ID|NAME|USER)$", PLACEHOLDER),
+    (r"M(?:ONGO|DB)\w*(?:UR[LI]|STRING|DSN)$", "mongodb://127.0.0.1:9/db"),
+    (r"(?:REDIS|VALKEY)\w*(?:UR[LI]|STRING|DSN)$", "redis://127.0.0.1:9/0"),
+    (r"MYSQL\w*(?:UR[LI]|STRING|DSN)$", "mysql://u:p@127.0.0.1:9/db"),
+    (r"(?:NEO4J|BOLT)\w*UR[LI]$", "bolt://127.0.0.1:9"),
+    (r"^DSN$", "sqlite:///:memory:"),
+    (r"(?:DATABASE_UR[LI]|DB_UR[LI]|POSTGRES\w*UR[LI]|PG\w*UR[LI]|CONNECTION_?STRING|DSN)$", _DATABASE),
+    (r"(?:UR[LI]S?|ENDPOINT|BASE|WEBHOOK|ORIGINS?)$", "http://127.0.0.1:9"),
+    (r"E?MAIL(?:_ADDRESS)?$", "placeholder@example.com"),
+    (r"(?:HOST|HOSTNAME|SERVER|ADDRESS|DOMAIN|BIND|_IP)$", "127.0.0.1"),
+    (r"REGION$|LOCATION$", "us-east-1"),
+    (r"LOG_?LEVEL$", "info"),
     (r"(?:DB|DATABASE|SQLITE)_?(?:PATH|FILE)$", f"{names.SERVER_HOME}/placeholder.db"),
     (r"(?:DIRS?|DIRECTOR(?:Y|IES)|FOLDERS?|PATHS?|ROOTS?|WORKSPACE|VAULT|HOME|REPO(?:SITORY)?)$", names.SERVER_HOME),
-    (r"(?:TENANT|CLIENT|SUBSCRIPTION)_ID$|UUID$|GUID$", "00000000-0000-4000-8000-000000000000"),
+    (r"(?:ENABLED?|DISABLED?|DEBUG|INSECURE|VERIFY|READ_?ONLY|ALLOW\w*|USE_\w+|IS_\w+)$", "true"),
+    (r"^(?:ENABLE|DISABLE|ALLOW|USE|IS)_|_(?:ENABLE|DISABLE)_", "true"),
 )
+"""Values that are read as what they are named: no server takes a word for a port."""
 _REQUIRED_ARGUMENTS = re.compile(r"(?i)the following (?:arguments|options) are required: *([^\n]+)")
 _MISSING_ARGUMENT = re.compile(
     r"(?i)missing (?:required )?(?:command[- ]line )?(?:arguments?|options?|parameters?|flags?)"
@@ -90,6 +101,7 @@ def variables(lines: Sequence[str]) -> tuple[str, ...]:
         bare = _BARE.match(line)
         if (_WANTED.search(line) and not _OPTIONAL.search(line)) or (listing and bare):
             found += _VARIABLE.findall(line)
+        found += _EXPORTED.findall(line)
         listing = bool(_NAMED_BEFORE.search(line)) or (listing and bool(bare))
     return tuple(dict.fromkeys(name for name in found if not name.startswith(_NOT_SETTINGS)))[:MOST]
 

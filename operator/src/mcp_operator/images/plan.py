@@ -6,10 +6,10 @@ import dataclasses
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_operator import names
-from mcp_operator.images import cleanup, dockerfile, recipes, redact, sandbox, sources
+from mcp_operator.images import cleanup, dockerfile, recipes, redact, sandbox, sources, stages
 from mcp_operator.images.contract import BuildError, GitSource, NpmSource, PypiSource, Step
 from mcp_operator.images.detect import detect
 from mcp_operator.images.detect.candidate import DockerfileFacts, PythonFacts, join
@@ -18,7 +18,7 @@ from mcp_operator.images.recipes import bases
 from mcp_operator.images.tree import ManifestError, Tree, folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mcp_operator.images.budget import Budget
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mcp_operator.images.detect.candidate import Candidate
     from mcp_operator.images.engine import Engine
     from mcp_operator.images.recipes.recipe import Recipe
+    from mcp_operator.images.sandbox import Interpreter
+    from mcp_operator.images.stages import Pin
     from mcp_operator.settings import Settings
 
 _OCI = "org.opencontainers.image"
@@ -41,7 +43,8 @@ class Plan:
         checkout: The source.
         candidate: What was detected in it.
         dockerfile: Text of ``Dockerfile.mcp``.
-        bases: Images that it starts from, by name, with their IDs; none where a Dockerfile of its own says.
+        bases: Images that it starts from, by name, with their IDs, which are empty where they are not known (in a
+            preview); none where a Dockerfile of the repository's own does not say so plainly.
         version: Of the project; empty if it has none.
     """
 
@@ -62,11 +65,34 @@ class Plan:
         return self.checkout.root / self.candidate.root
 
 
+class Bases(Protocol):
+    """Whom a plan asks about base images."""
+
+    def find(self, name: str) -> str:
+        """Give the ID of an image; empty if it cannot be told.
+
+        Raises:
+            BuildError: It cannot be had (``BaseImageUnavailable``), or there is no engine.
+            BuildCancelled: The build is not wanted any more.
+        """
+
+    def pin(self, name: str) -> Pin:
+        """Find an image that a stranger named.
+
+        Raises:
+            BuildError: It cannot be had, or not be used; or there is no engine.
+            BuildCancelled: The build is not wanted any more.
+        """
+
+    def python(self, name: str) -> Interpreter:
+        """Give the Python in an image that was found."""
+
+
 def make(
     request: BuildRequest,
     settings: Settings,
     folder: Path,
-    engine: Engine,
+    found: Bases,
     progress: Progress,
     budget: Budget,
 ) -> Plan:
@@ -79,25 +105,26 @@ def make(
     checkout, candidate = read(request, settings, folder, progress, budget)
     version = _version(checkout, candidate, request)
     labels = _labels(request, checkout, version)
+    chosen = _Chosen(settings, found, progress)
     if isinstance(candidate.facts, DockerfileFacts):
+        lines = stages.read(candidate.facts.text, request.build_args)
         text = dockerfile.render_own(
-            candidate.facts.text,
+            lines,
+            chosen.pinned(stages.images(lines)),
             owner=cleanup.owner(request),
             labels=labels,
             working_dir=candidate.facts.working_dir,
             command=candidate.command,
         )
-        return Plan(checkout=checkout, candidate=candidate, dockerfile=text, version=version)
-    found = _Bases(request, settings, engine, progress, budget)
-    recipe = found.recipe(candidate, checkout)
-    text = dockerfile.render(
-        recipe,
-        owner=cleanup.owner(request),
-        labels=labels,
-        ca=bool(settings.build_ca_file),
-        hints=candidate.hints,
-    )
-    return Plan(checkout=checkout, candidate=candidate, dockerfile=text, bases=found.ids, version=version)
+    else:
+        text = dockerfile.render(
+            chosen.recipe(candidate, checkout),
+            owner=cleanup.owner(request),
+            labels=labels,
+            ca=bool(settings.build_ca_file),
+            hints=candidate.hints,
+        )
+    return Plan(checkout=checkout, candidate=candidate, dockerfile=text, bases=chosen.ids, version=version)
 
 
 def read(
@@ -123,7 +150,8 @@ def read(
     candidate = checkout.package or _detect(request, checkout, path)
     if request.system_packages:
         wanted = dict.fromkeys((*candidate.system_packages, *request.system_packages))
-        candidate = dataclasses.replace(candidate, system_packages=tuple(wanted))
+        named = request.system_packages
+        candidate = dataclasses.replace(candidate, system_packages=tuple(wanted), build_packages=named)
     for line in candidate.evidence:
         progress.log(redact.line(line))
     return checkout, candidate
@@ -141,18 +169,56 @@ def _detect(request: BuildRequest, checkout: Checkout, path: str) -> Candidate:
     return detect(tree, path, request.runtime, request.command, request.dockerfile)
 
 
-class _Bases:
-    """Finds the images that a build starts from, and remembers which they were."""
+class Pulled:
+    """Base images of the engine, which pulls those that it has not."""
 
-    def __init__(
-        self, request: BuildRequest, settings: Settings, engine: Engine, progress: Progress, budget: Budget
-    ) -> None:
-        self._request = request
-        self._settings = settings
+    def __init__(self, engine: Engine, owner: Mapping[str, str], progress: Progress, budget: Budget) -> None:
         self._engine = engine
+        self._owner = owner
         self._progress = progress
         self._budget = budget
+
+    def find(self, name: str) -> str:
+        """See :class:`Bases`."""
+        self._progress.step(Step.DETECT, f"looking at the base image {name}")
+        image = self._engine.base(name, self._budget, self._progress.log)
+        if names.LABEL_UID in image.labels:
+            raise BuildError(
+                Reason.BASE_IMAGE_UNAVAILABLE,
+                f"{name} means an image in Docker's store that a build of a server made",
+                step=Step.DETECT,
+                hint=f"Find out who gave it this name; `docker rmi {name}` and `docker pull {name}` give it back.",
+            )
+        return image.id
+
+    def pin(self, name: str) -> Pin:
+        """See :class:`Bases`."""
+        self._progress.step(Step.DETECT, f"looking at the image {name}")
+        try:
+            image = self._engine.base(name, self._budget, self._progress.log, anonymous=True)
+        except BuildError as error:
+            raise stages.unavailable(error) from error
+        return stages.pinned(name, image, self._owner[names.LABEL_UID])
+
+    def python(self, name: str) -> Interpreter:
+        """See :class:`Bases`."""
+        return sandbox.python(self._engine, name, self._owner, self._budget.at_most(sandbox.PROBE_SECONDS))
+
+
+class _Chosen:
+    """Chooses the images that a build starts from, and remembers which they were."""
+
+    def __init__(self, settings: Settings, found: Bases, progress: Progress) -> None:
+        self._settings = settings
+        self._found = found
+        self._progress = progress
         self.ids: dict[str, str] = {}
+
+    def pinned(self, images: Iterable[str]) -> dict[str, Pin]:
+        """Take those that a Dockerfile of the repository's own names."""
+        pins = {name: self._found.pin(name) for name in images}
+        self.ids |= {name: pin.id for name, pin in pins.items()}
+        return pins
 
     def recipe(self, candidate: Candidate, checkout: Checkout) -> Recipe:
         """Give the recipe for the first base image that can be had."""
@@ -161,8 +227,7 @@ class _Bases:
         final = self._have(second) if second else ""
         interpreter = sandbox.Interpreter(path="", version="0")
         if isinstance(candidate.facts, PythonFacts):
-            part = self._budget.at_most(sandbox.PROBE_SECONDS)
-            interpreter = sandbox.python(self._engine, base, cleanup.owner(self._request), part)
+            interpreter = self._found.python(base)
         return recipes.recipe(candidate, base, interpreter, checkout.committed, final=final)
 
     def _first(self, choices: tuple[str, ...]) -> str:
@@ -177,8 +242,7 @@ class _Bases:
         return self._have(last)
 
     def _have(self, base: str) -> str:
-        self._progress.step(Step.DETECT, f"looking at the base image {base}")
-        self.ids[base] = self._engine.base(base, self._budget).id
+        self.ids[base] = self._found.find(base)
         return base
 
 

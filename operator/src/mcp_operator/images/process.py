@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from mcp_operator.images.budget import POLL
 
@@ -36,6 +38,21 @@ class Finished:
     stderr: str
 
 
+class Bounds(NamedTuple):
+    """What stops a program besides its time and output.
+
+    Attributes:
+        watch: Called about ten times a second while it runs; what it raises stops the program.
+        memory: Bytes that each of its processes may have of its own, where the kernel is Linux; 0 for no bound.
+    """
+
+    watch: Callable[[], None] | None = None
+    memory: int = 0
+
+
+_NONE = Bounds()
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -43,7 +60,7 @@ def run(
     cwd: Path,
     budget: Budget,
     step: Step,
-    watch: Callable[[], None] | None = None,
+    bounds: Bounds = _NONE,
 ) -> Finished:
     """Run ``argv`` to its end.
 
@@ -53,7 +70,7 @@ def run(
         cwd: Where it runs.
         budget: When to stop it.
         step: For the error.
-        watch: Called about ten times a second while it runs; what it raises stops the program.
+        bounds: What else stops it.
 
     Raises:
         BuildCancelled: As the budget says.
@@ -70,10 +87,13 @@ def run(
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
+        if bounds.memory and sys.platform == "linux":
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.memory, bounds.memory))
         # Popen gives both pipes because both were asked for; the pairs keep that visible to the type checker.
         sinks = [_Sink(pipe, process.pid) for pipe in (process.stdout, process.stderr) if pipe is not None]
         try:
-            _wait(process, budget, step, watch)
+            _wait(process, budget, step, bounds.watch)
         finally:
             # The group, not the program alone: git leaves transport helpers behind when it is killed.
             _kill_group(process.pid)

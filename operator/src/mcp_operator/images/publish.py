@@ -17,12 +17,13 @@ from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mcp_operator.images.contract import BuildRequest, Progress
     from mcp_operator.images.engine import Engine
     from mcp_operator.images.plan import Plan
     from mcp_operator.images.registry_http import Access
+    from mcp_operator.images.stored import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,12 @@ def facts(request: BuildRequest, plan: Plan, created: float) -> tags.Facts:
     )
 
 
+def first(request: BuildRequest, plan: Plan, key: str) -> tags.Name:
+    """Give the name by which the image of this input is found again."""
+    pinned = plan.checkout.commit or plan.checkout.content
+    return tags.Name(repository=request.repository, tag=tags.safe(names.image_tag(pinned, key)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Peers:
     """Whom a publisher talks to.
@@ -127,8 +134,8 @@ class Publisher:
         self._access = peers.access
         self._progress = peers.progress
         self._cancelled = peers.cancelled
-        pinned = plan.checkout.commit or plan.checkout.content
-        self.first = tags.Name(repository=request.repository, tag=tags.safe(names.image_tag(pinned, key)))
+        self.key = key
+        self.first = first(request, plan, key)
         self.warnings: tuple[str, ...] = ()
 
     def names(self, created: float) -> tuple[tags.Name, ...]:
@@ -138,18 +145,22 @@ class Publisher:
         return tuple(dict.fromkeys((self.first, *more)))
 
     def find(self) -> Found | None:
-        """Look for an image of the same input where the new one would go.
+        """Look for an image of the same input where the new one would go; then in the engine, where it may wait.
 
         Raises:
             BuildError: The registry or the engine cannot be asked.
             BuildCancelled: It was cancelled.
         """
-        if not self._request.push:
-            image = self._engine.image(str(self.first))
-            record = _record(image.labels) if image else None
-            if image is None or record is None:
-                return None
-            return Found(reference=image.id, image_id=image.id, size=image.size, record=record)
+        # Whoever brings credentials of his own may write there what he likes: labels of it prove nothing, nor does a
+        # name in the engine, which a pull gives as well.
+        if self._request.auth:
+            return None
+        if self._request.push and (found := self._pushed()):
+            return found
+        # An image for other platforms than the engine's own is no engine's.
+        return None if several(self._request) else self._kept()
+
+    def _pushed(self) -> Found | None:
         try:
             remote = registry.describe(str(self.first), self._request.auth, self._budget(), self._access)
         except BuildError as error:
@@ -160,7 +171,7 @@ class Publisher:
                 f"the registry cannot be asked from here for an image of the same input: {error.message}"
             )
             return None
-        record = _record(remote.labels) if remote else None
+        record = self._record(remote.labels) if remote else None
         if remote is None or record is None:
             return None
         reference = f"{self._request.repository}@{remote.digest}"
@@ -168,20 +179,37 @@ class Publisher:
         size = image.size if image else 0
         return Found(reference=reference, image_id=image.id if image else "", size=size, record=record)
 
-    def again(self, found: Found) -> tuple[str, ...]:
-        """Give an image that was found all names that are asked for now.
+    def _kept(self) -> Found | None:
+        """Find it in the engine: built here before, and not pushed, or not to where it is to go now."""
+        image = self._engine.image(str(self.first))
+        record = self._record(image.labels) if image else None
+        if image is None or record is None:
+            return None
+        return Found(reference=image.id, image_id=image.id, size=image.size, record=record)
+
+    def _record(self, labels: Mapping[str, str]) -> result.Record | None:
+        # The tag has only the key's beginning.
+        return result.read(labels) if labels.get(names.LABEL_KEY) == self.key else None
+
+    def again(self, found: Found) -> tuple[str, tuple[str, ...]]:
+        """Give an image that was found all names that are asked for now; give its reference and its names.
 
         Raises:
             BuildError: It cannot be tagged or pushed.
             BuildCancelled: It was cancelled.
         """
         wanted = self.names(found.record.created)
-        missing = [name for name in wanted if name != self.first and not self._has(name, found)]
-        if missing:
-            image = found.image_id or self._pulled(found.reference)
-            for name in missing:
-                self._give(image, name)
-        return tuple(str(name) for name in wanted)
+        pushed = "@" in found.reference
+        missing = wanted
+        if pushed or not self._request.push:
+            missing = tuple(name for name in wanted if name != self.first and not self._has(name, found))
+        if not missing:
+            return found.reference, tuple(map(str, wanted))
+        with contextlib.ExitStack() as undo:
+            digest = self._name(found.image_id or self._pulled(found.reference), missing, undo)
+            undo.pop_all()
+        reference = f"{self._request.repository}@{digest}" if digest and not pushed else found.reference
+        return reference, tuple(map(str, wanted))
 
     def publish(self, image: str, created: float, undo: contextlib.ExitStack) -> tuple[str, tuple[str, ...]]:
         """Tag an image and push it; give its reference and its names.
@@ -196,13 +224,9 @@ class Publisher:
             BuildCancelled: It was cancelled.
         """
         wanted = self.names(created)
-        digest = ""
-        for name in wanted:
-            before = self._engine.image(str(name))
-            undo.callback(self._restore, name, before.id if before else "")
-            digest = self._give(image, name) or digest
+        digest = self._name(image, wanted, undo)
         reference = f"{self._request.repository}@{digest}" if digest else image
-        return reference, tuple(str(name) for name in wanted)
+        return reference, tuple(map(str, wanted))
 
     def publish_for(self, platforms: Sequence[str], archive: IO[bytes], created: float) -> tuple[str, tuple[str, ...]]:
         """Build for several platforms and push under all names; give the index's reference and the names.
@@ -230,12 +254,27 @@ class Publisher:
             )
         return f"{self._request.repository}@{digests[self._request.repository]}", tuple(map(str, wanted))
 
-    def _give(self, image: str, name: tags.Name) -> str:
-        """Give an image a name, here and in the registry; give its digest there."""
-        self._engine.tag(image, name.repository, name.tag)
-        if not self._request.push:
-            return ""
-        return push.push(self._engine, self.target(name), self._budget(), self._progress)
+    def _check_free(self, name: tags.Name, before: Image | None) -> None:
+        """Refuse the name of somebody else's image where a tenant chooses names: it may be that of a base image."""
+        if before and self._request.auth and before.labels.get(names.LABEL_UID) != self._request.uid:
+            raise BuildError(
+                Reason.INVALID_SOURCE,
+                f"{name} is the name of another image in Docker's store",
+                step=Step.PUSH,
+                hint="Choose another repository or tag.",
+            )
+
+    def _name(self, image: str, wanted: Iterable[tags.Name], undo: contextlib.ExitStack) -> str:
+        """Give an image its names, here and in the registry; give its digest there, empty if it is not pushed."""
+        digest = ""
+        for name in wanted:
+            before = self._engine.image(str(name))
+            self._check_free(name, before)
+            undo.callback(self._restore, name, before.id if before else "")
+            self._engine.tag(image, name.repository, name.tag)
+            if self._request.push:
+                digest = push.push(self._engine, self.target(name), self._budget(), self._progress)
+        return digest
 
     def target(self, name: tags.Name) -> push.Target:
         """Say where a name is pushed to."""
@@ -263,7 +302,3 @@ class Publisher:
 
     def _budget(self) -> Budget:
         return Budget(self._request.push_timeout, self._cancelled)
-
-
-def _record(labels: Mapping[str, str]) -> result.Record | None:
-    return result.read(labels.get(names.LABEL_RESULT, ""))

@@ -56,8 +56,8 @@ class Plan:
     """What a push would do. Printing it shows no secret.
 
     Attributes:
-        image: ``sha256:...`` of what is pushed.
-        size: Bytes, uncompressed.
+        image: ``sha256:...`` of what is pushed; empty for what is not built yet.
+        size: Bytes, uncompressed; 0 for what is not built yet.
         names: ``repository:tag`` each.
         server: Host that is talked to.
         identity: As whom, for people; empty without credentials.
@@ -75,12 +75,13 @@ class Plan:
         """Say it, a line for each name."""
         who = f"as {self.identity}" if self.identity else "without credentials"
         how = "HTTP without TLS if it has none" if self.plain_http else "HTTPS"
-        head = f"would push {self.image} ({self.size / 1e6:.1f} MB) to {self.server} {who}, over {how}:"
+        what = f"{self.image} ({self.size / 1e6:.1f} MB)" if self.image else "the image"
+        head = f"would push {what} to {self.server} {who}, over {how}:"
         return [head, *(f"  {name}" for name in self.names)]
 
 
-def plan(image: Image, target: Target) -> Plan:
-    """Say what a push would do; nothing is sent.
+def plan(image: Image | None, target: Target) -> Plan:
+    """Say what a push would do, also of an image that is not built yet; nothing is sent.
 
     Raises:
         BuildError: A name is none, or the credentials cannot be read.
@@ -90,8 +91,8 @@ def plan(image: Image, target: Target) -> Plan:
     where = _checked(target.repository)
     found = target.auth or credentials.find(target.repository)
     return Plan(
-        image=image.id,
-        size=image.size,
+        image=image.id if image else "",
+        size=image.size if image else 0,
         names=target.names,
         server=where.server,
         identity=credentials.identity(found) if found else "",

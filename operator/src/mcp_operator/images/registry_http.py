@@ -16,7 +16,7 @@ import requests
 import requests.adapters
 import urllib3.exceptions
 
-from mcp_operator.images import credentials, redact, registry_errors
+from mcp_operator.images import credentials, engine_wire, redact, registry_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,10 @@ CERTIFICATES = Path("/etc/docker/certs.d")
 """Where Docker finds the authorities of registries; so one file serves it and us."""
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 _REDIRECTS = 5
+LONGEST_WAIT = 30
+"""Seconds, when a registry says how long to wait; beyond that the build is the one that comes again."""
+_WAITS = 2
+_BUSY = frozenset({429, 503})
 _UNAUTHORIZED = 401
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -102,11 +106,21 @@ class Connection:
             BuildError: No answer, a larger one, or credentials that do not do.
         """
         headers = {"Accept": accept}
-        answer = self._get(method, path, headers, limit)
+        answer = self._patient(method, path, headers, limit)
         if answer.status == _UNAUTHORIZED:
             self._authorization = self._authorize(answer)
-            answer = self._get(method, path, headers, limit)
+            answer = self._patient(method, path, headers, limit)
         return answer
+
+    def _patient(self, method: str, path: str, headers: Mapping[str, str], limit: int) -> Answer:
+        """Ask, and again when the registry says how long to wait."""
+        for _ in range(_WAITS):
+            answer = self._get(method, path, headers, limit)
+            seconds = answer.headers.get("Retry-After", "")
+            if answer.status not in _BUSY or not seconds.isdecimal() or int(seconds) > LONGEST_WAIT:
+                return answer
+            engine_wire.pause(int(seconds), self._budget, self._step)
+        return self._get(method, path, headers, limit)
 
     def _get(self, method: str, path: str, headers: Mapping[str, str], limit: int) -> Answer:
         scheme = "http" if self._plain else "https"
@@ -125,9 +139,14 @@ class Connection:
 
     def _follow(self, method: str, url: str, headers: dict[str, str], limit: int) -> Answer:
         """Send; blobs are often elsewhere, where our credentials are nobody's business."""
+        origin = urllib.parse.urlsplit(url).netloc
         for _ in range(_REDIRECTS):
             answer = self._send(method, url, headers=headers, limit=limit)
             if answer.status not in _MOVED or "Location" not in answer.headers:
+                # Another host's challenge is not answered: it may name any token server.
+                if answer.status == _UNAUTHORIZED and urllib.parse.urlsplit(url).netloc != origin:
+                    said = "it redirects to a host that wants an authorization of its own"
+                    raise registry_errors.explain(said, str(self._name), self._step)
                 return answer
             target = urllib.parse.urljoin(url, answer.headers["Location"])
             if urllib.parse.urlsplit(target).scheme != "https" and not self._plain:

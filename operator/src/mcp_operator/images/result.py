@@ -1,22 +1,36 @@
-"""What a build found, as a label of its image (so that it is known again without building) and as JSON for programs."""
+"""What a build found, as labels of its image (so that it is known again without building) and as JSON for programs."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
+import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mcp_operator import names
 from mcp_operator.images.contract import BuildResult, Needs, Tool, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.images.contract import BuildError
     from mcp_operator.images.preview import Preview
     from mcp_operator.images.scans import Scan
 
+MAX_PLAIN = 24 * 1024
+"""Characters of a record that is written as it is, for people to read: a Dockerfile has some of them twice."""
 MAX_LABEL = 48 * 1024
-"""Bytes: a line of a Dockerfile may have 64 KiB. Images of servers with some hundreds of tools are built again."""
+"""Characters of a label with a part of a packed record: a line of a Dockerfile may have 64 KiB."""
+MAX_LABELS = 8
+"""Enough for some thousands of tools; an image of more is built again."""
+MAX_RECORD = 16 * 1024 * 1024
+"""Bytes of a record that is unpacked: who writes labels into a registry may mean harm."""
+
+_PACKED = re.compile(r"zlib ([1-8]):")
 
 
 class Record(BaseModel):
@@ -37,6 +51,7 @@ class Record(BaseModel):
     path: str
     era: str
     needs: Needs
+    bases: dict[str, str]
     version: str = ""
     created: float = 0.0
 
@@ -46,18 +61,40 @@ class Record(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name not in own}
 
 
-def label(record: Record) -> str:
-    """Write a record as a label's value: one printable line; empty if it is too long for one."""
+def labels(record: Record) -> dict[str, str]:
+    """Write a record as labels of an image: printable lines. The first is always there, and empty if all is too long.
+
+    It is so because a Dockerfile of the repository's own may have a label of this name, too.
+    """
     text = json.dumps(record.model_dump(mode="json"), separators=(",", ":"))
-    return text if len(text) <= MAX_LABEL else ""
+    if len(text) <= MAX_PLAIN:
+        return {names.LABEL_RESULT: text}
+    packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    parts = [packed[at : at + MAX_LABEL] for at in range(0, len(packed), MAX_LABEL)]
+    if len(parts) > MAX_LABELS:
+        return {names.LABEL_RESULT: ""}
+    parts[0] = f"zlib {len(parts)}:{parts[0]}"
+    return {names.result_part(number): part for number, part in enumerate(parts, 1)}
 
 
-def read(text: str) -> Record | None:
-    """Read a label's value; None if it is none of ours or of another version of us."""
+def read(found: Mapping[str, str]) -> Record | None:
+    """Read the labels of an image; None if there is no record in them, or one of another version of us."""
+    text = found.get(names.LABEL_RESULT, "")
+    if packed := _PACKED.match(text):
+        parts = (found.get(names.result_part(number), "") for number in range(2, int(packed[1]) + 1))
+        text = _unpacked("".join((text[packed.end() :], *parts)))
     try:
         return Record.model_validate_json(text)
     except ValidationError:
         return None
+
+
+def _unpacked(packed: str) -> str:
+    reader = zlib.decompressobj()
+    try:
+        return reader.decompress(base64.b64decode(packed, validate=True), MAX_RECORD).decode()
+    except (ValueError, zlib.error):  # it was cut off, or never was ours
+        return ""
 
 
 def document(result: BuildResult, *, digest: str = "") -> dict[str, Any]:
@@ -123,8 +160,8 @@ def failure(error: BuildError, seconds: float) -> dict[str, Any]:
     }
 
 
-def planned(found: Preview) -> dict[str, Any]:
-    """Give the JSON of what would be built: the same keys."""
+def planned(found: Preview, seconds: float) -> dict[str, Any]:
+    """Give the JSON of what would be built: the same keys, and where it would go."""
     return {
         "image": {"id": None, "tags": list(found.tags), "digest": None, "size": None},
         "source": {"commit": found.commit},
@@ -134,9 +171,18 @@ def planned(found: Preview) -> dict[str, Any]:
             "command": list(found.command),
         },
         "manifest": None,
-        "reused": False,
-        "seconds": 0.0,
+        "reused": found.reused,
+        "seconds": round(seconds, 1),
         "warnings": list(found.warnings),
         "scans": [],
         "error": None,
+        "push": [
+            {
+                "server": each.server,
+                "identity": each.identity or None,
+                "plainHttp": each.plain_http,
+                "names": list(each.names),
+            }
+            for each in found.pushes
+        ],
     }

@@ -97,15 +97,20 @@ class Sandbox:
 
         Raises:
             Ended: It reads no more.
-            TimeoutError: It has not read for as long as the budget allows.
+            BuildCancelled: The budget says so.
+            BuildError: It has not read for as long as the budget allows.
         """
-        self._connection.settimeout(max(0.1, budget.remaining()))
-        try:
-            self._connection.sendall(data)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise Ended from error
+        left = memoryview(data)
+        # Piece by piece: one that does not read must not keep a cancel from being noticed.
+        while left:
+            budget.check(Step.VERIFY)
+            self._connection.settimeout(_MOMENT)
+            try:
+                left = left[self._connection.send(left) :]
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise Ended from error
 
     def read(self, budget: Budget) -> bytes:
         """Give the next piece of stdout; stderr is kept aside.
@@ -172,7 +177,7 @@ class Sandbox:
 
     def _keep(self, text: str) -> None:
         *whole, self._partial = (self._partial + text)[-65536:].split("\n")
-        self._lines += redact.lines("\n".join(whole))
+        self._lines += redact.lines("\n".join(whole[-STDERR_LINES:]))
         del self._lines[:-STDERR_LINES]
 
 

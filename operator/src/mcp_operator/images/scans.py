@@ -64,11 +64,13 @@ class Scan:
 
     def lines(self) -> list[str]:
         """Say it, for people."""
+        # Not "secrets: clean": what stands behind such a word and a colon is masked in every log.
+        name = f"{self.kind} scan"
         if not self.ran:
-            return [f"{self.kind}: not run: {self.note}"]
+            return [f"{name}: not run: {self.note}"]
         if self.document:
-            return [f"{self.kind}: made by {self.tool}"]
-        head = f"{self.kind}: {len(self.findings)} found by {self.tool}" if self.findings else f"{self.kind}: clean"
+            return [f"{name}: made by {self.tool}"]
+        head = f"{name}: {len(self.findings)} found by {self.tool}" if self.findings else f"{name}: clean"
         return [head, *(f"  {finding}" for finding in self.findings)]
 
 

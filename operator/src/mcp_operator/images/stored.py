@@ -26,6 +26,7 @@ class Image:
         created: Seconds since the epoch.
         command: Entry point and command. Known of inspected ones.
         working_dir: Folder in which it starts. Known of inspected ones.
+        triggers: It has instructions that run in whatever is built from it. Known of inspected ones.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Image:
     created: float = 0
     command: tuple[str, ...] = ()
     working_dir: str = ""
+    triggers: bool = False
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -50,6 +52,7 @@ def inspected(found: Mapping[str, Any]) -> Image:
         _image(found, config.get("Labels"), _epoch(str(found.get("Created", "")))),
         command=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
         working_dir=config.get("WorkingDir") or "",
+        triggers=bool(config.get("OnBuild")),
     )
 
 

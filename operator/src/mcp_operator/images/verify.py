@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import attempt, cleanup, diagnosis, placeholders, redact, sandbox
+from mcp_operator.images import attempt, cleanup, diagnosis, placeholders, redact, sandbox, signs
 from mcp_operator.images.contract import BuildError, Needs, Step
 from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.reasons import Reason
@@ -265,7 +265,7 @@ def _error(failure: Failure) -> BuildError:
     for line in failure.lines:
         tail.add(line)
     if failure.out_of_memory:
-        finding = diagnosis.Finding(
+        finding = signs.Finding(
             Reason.OUT_OF_MEMORY,
             f"It needs more than {sandbox.MEMORY // 2**20} MiB to start: it is too large to run in a Pod of ours.",
         )

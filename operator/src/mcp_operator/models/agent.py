@@ -76,7 +76,8 @@ class Running(Model):
     """What happens to the Pod that runs when it should be another one.
 
     `InPlace`: where only servers' images or Secrets changed, those containers alone are started again (by nodes with
-    Kubernetes 1.32 or newer; on older ones the Pod is replaced two minutes later); otherwise the Pod is replaced. `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
+    Kubernetes 1.32 or newer; on older ones the Pod is replaced two minutes later); otherwise the Pod is replaced.
+    `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
     Policies and tool lists reach it in every case without that. A run to completion that has begun is never replaced.
     """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None

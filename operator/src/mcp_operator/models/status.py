@@ -111,6 +111,9 @@ class ImageStatus(Status):
     """Folder in which it starts."""
     build_key: str
     """`build.key` of the build that made it."""
+    bases: dict[str, str] = {}
+    """Images that it was made from, with their IDs in the engine's store. Another one of the same name means building
+    again."""
 
 
 class ToolStatus(Status):

@@ -85,6 +85,16 @@ def succeed(status: MCPServerStatus, key: str, result: BuildResult, now: datetim
     status.detected = [printable(line, LINE_LENGTH) for line in result.evidence[:EVIDENCE_LINES]] or None
 
 
+def rename(status: MCPServerStatus, key: str) -> None:
+    """Give the last build, and the image if that made it, the key that they have now that more is known of it."""
+    if status.build is not None:
+        held = status.held.image if status.held is not None else None
+        for image in (held, status.image):
+            if image is not None and image.build_key == status.build.key:
+                image.build_key = key
+        status.build.key = key
+
+
 def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) -> None:
     """Note a build's failure. The image in service stays as it is."""
     began = _begun(status, key, now)

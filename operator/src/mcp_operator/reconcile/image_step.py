@@ -14,10 +14,12 @@ from mcp_operator.reconcile import build_requests, build_status, in_service, man
 from mcp_operator.reconcile.lookups import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_operator.cluster import Manifest
     from mcp_operator.jobs import Builds, Request, View
     from mcp_operator.models.server import MCPServerSpec
-    from mcp_operator.models.status import MCPServerStatus
+    from mcp_operator.models.status import ImageStatus, MCPServerStatus
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.promotion import Promotion
     from mcp_operator.reconcile.services import Services
@@ -32,8 +34,13 @@ logger = logging.getLogger(__name__)
 class Images(Protocol):
     """What is asked of the builder besides building."""
 
-    def key(self, request: Request) -> str:
+    def key(self, request: Request, used: Mapping[str, str] | None = None, *, now: bool = True) -> str:
         """Hash everything that what is asked for depends on.
+
+        Args:
+            request: What is asked for.
+            used: Base images of its last build, if there was one: names and IDs.
+            now: With these as they are now, else as they were.
 
         Raises:
             BuildError: That cannot be told now.
@@ -72,6 +79,15 @@ class ImageStep:
         self._builds = builds
         self._images = images
         self._promotion = promotion
+        self._ended: dict[str, str] = {}
+
+    def ended(self, uid: str, key: str) -> str:
+        """Give the key under which the build ran whose end was written down with ``key``, once."""
+        return self._ended.pop(uid, key)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a server that is gone."""
+        self._ended.pop(uid, None)
 
     def advance(self, subject: Subject, answer: Answer) -> Progress:
         """Go on with a server whose revision is known.
@@ -81,12 +97,12 @@ class ImageStep:
         """
         wanted = build_requests.request(subject.server, answer, self._services.settings)
         try:
-            build_key = self._images.key(wanted)
+            build_key = self._key(wanted, subject.after)
         except BuildError as error:
             return self._without_key(subject, error)
         self._promotion.review(subject.raw, subject.server, subject.after, build_key)
         try:
-            delay = self._build(subject, answer, wanted, build_key)
+            delay, build_key = self._build(subject, answer, wanted, build_key)
         except _LacksError as lack:
             return Progress(lack.found, build_status.ready(lack.found, subject.after), lack.delay)
         job = self._job(subject.server.uid, build_key)
@@ -108,7 +124,7 @@ class ImageStep:
             answer = Answer(revision=after.source.revision, tag=after.source.tag or "")
             request = build_requests.request(subject.server, answer, self._services.settings)
             with contextlib.suppress(BuildError):  # then nobody can tell what the image was made from
-                if self._images.key(request) == after.image.build_key:
+                if self._images.key(request, after.image.bases) == after.image.build_key:
                     everything = {**build_status.in_service(after, after), **found}
                     return Progress(everything, _still(problem, after), problem.delay)
         return Progress(found, build_status.ready(found, after), problem.delay)
@@ -125,18 +141,38 @@ class ImageStep:
         found = {conditions.SOURCE_READY: Done(conditions.SUCCEEDED), conditions.BUILT: problem}
         return Progress(found, build_status.ready(found, after), KEY_RETRY)
 
-    def _build(self, subject: Subject, answer: Answer, wanted: Request, build_key: str) -> float | None:
-        """See to it that the build that is needed runs, and no other; give the seconds until a failed one is due."""
+    def _key(self, wanted: Request, after: MCPServerStatus) -> str:
+        """Hash what a build would depend on: of base images those that the last good one used, if there was one.
+
+        A build that failed might have used any: it is called by all of them, and that stands until one is another.
+        """
+        any_base = self._images.key(wanted)
+        of_good = [self._images.key(wanted, image.bases) for image in _images(after)]
+        last = after.build
+        unsettled = last is not None and (last.finished_at is None or last.failed_step is not None)
+        if last is not None and unsettled and last.key in (any_base, *of_good):
+            return last.key
+        return next(iter(of_good), any_base)
+
+    def _build(self, subject: Subject, answer: Answer, wanted: Request, build_key: str) -> tuple[float | None, str]:
+        """See to it that the build that is needed runs, and no other.
+
+        Gives the seconds until a failed one is due, and the key, which is another one once the base images are known.
+        """
         after, uid = subject.after, wanted.uid
         now = self._services.clock()
         job = self._job(uid, build_key)
         if job is not None and job.state is State.ENDED:
             self._end(subject, answer, job)
+            self._ended[uid] = build_key
+            used = job.result.bases if job.result is not None else None
+            build_status.rename(after, self._images.key(wanted, used, now=not used))
+            build_key = self._key(wanted, after)
         verdict = policies.rebuild(self._facts(subject, build_key))
         if not verdict.build:
             if job is None:
                 self._builds.cancel(uid)
-            return verdict.delay
+            return verdict.delay, build_key
         if job is None:
             request = self._equipped(subject, wanted)
             logger.info("%s: build %s (%s)", subject.key, build_key[:12], verdict.reason)
@@ -145,7 +181,7 @@ class ImageStep:
         job = self._job(uid, build_key)
         if job is not None and job.state is not State.ENDED:
             build_status.follow(after, job, now)
-        return None
+        return None, build_key
 
     def _facts(self, subject: Subject, build_key: str) -> policies.BuildFacts:
         after = subject.after
@@ -207,3 +243,9 @@ class _LacksError(Exception):
 
 def _still(problem: Problem, after: MCPServerStatus) -> Done:
     return Done(problem.reason, f"{build_status.called(after)} is in service. {problem.message}")
+
+
+def _images(after: MCPServerStatus) -> list[ImageStatus]:
+    """Give the images of the newest good build, the one that waits for approval first, and of the one in service."""
+    held = after.held.image if after.held is not None else None
+    return [image for image in (held, after.image) if image is not None]

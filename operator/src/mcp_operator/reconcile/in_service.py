@@ -48,6 +48,7 @@ def built(result: BuildResult, key: str, spec: MCPServerSpec, answer: Answer) ->
             command=list(result.command),
             working_dir=result.working_dir,
             build_key=key,
+            bases=dict(result.bases),
         ),
         protocol=ProtocolStatus(
             era=result.era,

@@ -196,7 +196,7 @@ class ServerReconciler:
         server_verdict.conclude(before, after, progress, notes, policies.format_time(self._services.clock()))
         written = status.write(self._api, SERVER, raw, after)
         if after.build is not None and after.build.finished_at is not None:
-            self._builds.settle(metadata["uid"], after.build.key)
+            self._builds.settle(metadata["uid"], self._image_step.ended(metadata["uid"], after.build.key))
         if not written:
             return
         self._services.recorder.record(raw, events.of_server(before, after))
@@ -220,6 +220,7 @@ class ServerReconciler:
             self._known[key].discard(uid)
             self._lookups.forget(uid)
             self._generations.pop(uid, None)
+            self._image_step.forget(uid)
         if not self._known.get(key, {living}):
             del self._known[key]
         return delay

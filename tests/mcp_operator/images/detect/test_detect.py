@@ -103,3 +103,51 @@ def test_a_root_that_only_depends_on_an_sdk_gives_way_to_a_folder_that_makes_a_s
     root = {"package.json": '{"dependencies": {"@modelcontextprotocol/sdk": "1"}}'}
 
     assert detect(write({**root, **below("server", PYTHON)})).folder == "server"
+
+
+@pytest.mark.requirement("B-03")
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[project]\nname = "FastMCP"\n[project.scripts]\nfastmcp = "a:main"\n', "a.py": "FastMCP()"},
+        {"package.json": '{"name": "@modelcontextprotocol/sdk", "main": "a.js"}', "a.js": "new McpServer()"},
+        {"go.mod": "module github.com/mark3labs/mcp-go\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"},
+    ],
+)
+def test_what_servers_are_made_with_is_no_server_nor_is_what_lies_beside_it(
+    write: Write, files: dict[str, str]
+) -> None:
+    tree = write({**files, **below("tools/one", PYTHON)})
+
+    error = problem(tree)
+
+    assert error.reason == Reason.NOT_AN_MCP_SERVER
+    assert "with which others make servers" in error.message
+    assert detect(tree, "tools/one").folder == "tools/one"
+
+
+@pytest.mark.requirement("B-03")
+def test_a_client_is_not_built_by_its_own_dockerfile_because_its_readme_speaks_of_mcp(write: Write) -> None:
+    docker = {"Dockerfile": "FROM x\nCMD run", "README.md": "An MCP inspector."}
+    client = {"package.json": '{"main": "a.js"}', "a.js": 'import "@modelcontextprotocol/sdk/client/index.js"'}
+
+    assert problem(write({**docker, **client})).reason == Reason.NOT_AN_MCP_SERVER
+    assert detect(write({**docker, "Cargo.toml": "rmcp, an mcp server"})).runtime == "dockerfile"
+
+
+@pytest.mark.requirement("B-03")
+@pytest.mark.parametrize("name", ["test-servers/a.js", "mocks/a.js", "a.stories.tsx", "samples/a.js"])
+def test_a_server_that_is_there_to_try_something_on_proves_nothing(write: Write, name: str) -> None:
+    tree = write({"package.json": '{"main": "b.js"}', "b.js": "", name: NODE["a.js"]})
+
+    assert problem(tree).reason == Reason.NOT_AN_MCP_SERVER
+
+
+@pytest.mark.requirement("B-03")
+def test_a_runtime_that_nothing_there_is_for_is_named(write: Write) -> None:
+    with pytest.raises(BuildError) as caught:
+        detect(write(NODE), runtime="go")
+
+    assert caught.value.reason == Reason.NOTHING_DETECTED
+    assert caught.value.message == "the repository has no project for the runtime go: looked for go.mod"
+    assert "leave spec.build.runtime out" in caught.value.hint

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Write = Callable[[Mapping[str, str]], Tree]
 
 MODULE = "module example.com/demo-mcp/v2\n\ngo 1.23.2\n\nrequire (\n\tgithub.com/mark3labs/mcp-go v0.1.0\n)\n"
+SDK = "github.com/mark3labs/mcp-go/server"
 MAIN = "package main\n\nfunc main() {}\n"
 SERVER = 'package main\n\nimport "github.com/mark3labs/mcp-go/server"\n\nfunc main() {}\n'
 
@@ -32,7 +33,7 @@ def test_a_program_at_the_root_of_a_module_is_compiled(write: Write) -> None:
     assert candidate.runtime == "go"
     assert candidate.name == "demo-mcp"
     assert candidate.command == ("/app/.bin/server",)
-    assert facts(candidate) == GoFacts(package=".", requires="1.23.2", manifests=("go.mod", "go.sum"), cgo=False)
+    assert facts(candidate) == GoFacts(package=".", requires="1.23.2", manifests=("go.mod", "go.sum"), imports=(SDK,))
     assert "depends on github.com/mark3labs/mcp-go" in candidate.evidence
 
 

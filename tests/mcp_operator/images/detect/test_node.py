@@ -270,7 +270,12 @@ def test_a_workspace_is_built_from_its_root(write: Write) -> None:
     assert (candidate.folder, candidate.root, candidate.inner) == ("packages/server", ".", "packages/server")
     assert candidate.command == ("node", "/app/packages/server/a.js")
     assert facts(candidate).workspaces
-    assert facts(candidate).manifests == ()
+    assert facts(candidate).manifests == (
+        "package-lock.json",
+        "package.json",
+        "packages/library/package.json",
+        "packages/server/package.json",
+    )
 
 
 def test_a_lock_above_that_is_no_workspace_is_somebody_elses(write: Write) -> None:
@@ -290,8 +295,29 @@ def test_a_client_is_no_server(write: Write) -> None:
     assert "is an MCP client" in error.log_tail
 
 
+BY_HAND = "process.stdin.on('data', ...) case 'initialize': send({serverInfo: 1}) case 'tools/list':"
+
+
+def test_a_client_that_writes_the_messages_itself_is_no_server(write: Write) -> None:
+    tree = write({"package.json": '{"main": "a.js"}', "a.js": "send('initialize'); send('tools/list')"})
+
+    assert problem(tree).reason == Reason.NOT_AN_MCP_SERVER
+
+
+@pytest.mark.requirement("B-02")
+def test_a_starter_that_loads_what_is_still_to_be_made_has_it_built(write: Write) -> None:
+    files = {
+        "package.json": package(bin="bin/run.mjs", scripts={"build": "tsc"}),
+        "bin/run.mjs": "await import('../dist/index.js')",
+        "src/index.ts": SERVER,
+    }
+
+    assert facts(detect(write(files))).script == "build"
+    assert facts(detect(write({**files, "dist/index.js": SERVER}))).script == ""
+
+
 def test_a_server_without_an_sdk_is_known_by_the_methods_that_it_answers(write: Write) -> None:
-    tree = write({"package.json": '{"main": "a.js"}', "a.js": "case 'initialize': case 'tools/list':"})
+    tree = write({"package.json": '{"main": "a.js"}', "a.js": BY_HAND})
 
     assert detect(tree).command == ("node", "/app/a.js")
 

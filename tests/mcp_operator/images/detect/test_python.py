@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from mcp_operator.images.tree import Tree
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 SERVER = "from mcp.server.fastmcp import FastMCP\nmcp = FastMCP('demo')\nmcp.run()\n"
 NEVER_RUN = "from fastmcp import FastMCP\nmcp = FastMCP('demo')\n"
+BY_HAND = "for line in sys.stdin: {'initialize': {'serverInfo': 1}, 'tools/list': []}"
 PROJECT = '[project]\nname = "mcp-demo"\ndependencies = ["mcp>=1.0", "GitPython"]\nrequires-python = ">=3.10"\n'
 BUILD = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 
@@ -118,7 +122,7 @@ def test_poetry_scripts_and_dependencies_are_understood(write: Write) -> None:
             ("/app/.venv/bin/python", "/app/main.py"),
         ),
         ({"weird.py": SERVER}, ("/app/.venv/bin/python", "/app/weird.py")),
-        ({"weird.py": NEVER_RUN}, ("/app/.venv/bin/mcp", "run", "/app/weird.py")),
+        ({"weird.py": BY_HAND}, ("/app/.venv/bin/python", "/app/weird.py")),
     ],
 )
 def test_without_scripts_a_module_or_a_file_is_started(
@@ -137,6 +141,17 @@ def test_a_file_that_never_runs_itself_is_started_by_fastmcp_where_that_is_insta
     assert candidate.command == ("/app/.venv/bin/fastmcp", "run", "/app/weird.py")
     assert facts(candidate).installer == "requirements"
     assert facts(candidate).manifests == ()  # one of the requirements is the project itself
+
+
+def test_an_object_that_never_runs_itself_is_run_without_the_sdks_command(write: Write, tmp_path: Path) -> None:
+    command = detect(write({"pyproject.toml": PROJECT, "weird.py": NEVER_RUN})).command
+    (tmp_path / "weird.py").write_text("class FastMCP:\n  def run(self): print('runs')\nmcp = FastMCP()\n")
+
+    said = subprocess.run([sys.executable, *command[1:3], "weird.py"], cwd=tmp_path, capture_output=True, check=True)
+
+    assert command[:2] == ("/app/.venv/bin/python", "-c")
+    assert command[3:] == ("/app/weird.py",)
+    assert said.stdout == b"runs\n"
 
 
 def test_requirements_are_installed_before_the_sources(write: Write) -> None:

@@ -111,7 +111,7 @@ def test_typescript_alone_is_on_alpine(write: Write) -> None:
 def test_go_is_compiled_in_one_image_and_runs_in_another(write: Write) -> None:
     candidate = detect(write({"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"}))
 
-    assert bases.preference(candidate, SETTINGS) == (SETTINGS.base_go,)
+    assert bases.preference(candidate, SETTINGS) == (SETTINGS.base_go, SETTINGS.base_python)
     assert bases.second(candidate, SETTINGS) == SETTINGS.base_debian
 
 

@@ -12,3 +12,8 @@ def test_compilers_come_from_the_bases_distribution(base: str, program: str) -> 
     assert (shell, flag) == ("sh", "-c")
     assert script.startswith(program)
     assert script.endswith("&& npm rebuild 'a b'")
+
+
+@pytest.mark.requirement("B-12")
+def test_what_only_building_needs_is_not_in_the_image_that_runs() -> None:
+    assert compilers.without(("build-essential", "git", "libpq-dev")) == ("git", "libpq-dev")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from mcp_operator.images import recipes
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.detect import detect
 from mcp_operator.images.reasons import Reason
-from mcp_operator.images.recipes import python
+from mcp_operator.images.recipes import golang, python
 from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
 from mcp_operator.images.sandbox import Interpreter
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
     Write = Callable[[Mapping[str, str]], Tree]
 
+NEW = (
+    "sh -c mkdir -p /own/app && find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
+    " || cp -a .venv /own/app"
+)
+CLEAN = "find . -name node_modules -prune -exec rm -rf {} +"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PYTHON = Interpreter(path="/usr/local/bin/python3", version="3.11.7")
 SERVER = "from mcp.server import Server\nrun()\n"
@@ -41,10 +47,14 @@ def builder(recipe: Recipe) -> Stage:
 
 
 def steps(recipe: Recipe) -> list[str]:
-    return [
-        " ".join(step.words) if isinstance(step, Run) else f"copy {' '.join(step.names)}".strip()
-        for step in builder(recipe).steps
-    ]
+    found = [(f"[{stage.name}]", *map(said, stage.steps)) for stage in recipe.stages]
+    return [*found[0][1:], *(step for stage in found[1:] for step in stage)]
+
+
+def said(step: Copy | Run) -> str:
+    if isinstance(step, Copy):
+        return f"copy {' '.join(step.names)}".strip()
+    return f"strip {' '.join(step.words[3:])}" if step.words[:2] == ("node", "-e") else " ".join(step.words)
 
 
 @pytest.mark.requirement("F-05")
@@ -54,12 +64,14 @@ def test_a_uv_lock_is_followed_to_the_letter_with_the_images_python(write: Write
     assert steps(recipe) == [
         "copy pyproject.toml uv.lock",
         "uv sync --frozen --no-dev --no-editable --no-install-workspace",
+        "[builder]",
         "copy",
         "uv sync --frozen --no-dev --no-editable",
+        NEW,
     ]
-    assert builder(recipe).env["UV_PYTHON"] == PYTHON.path
-    assert builder(recipe).env["UV_PYTHON_DOWNLOADS"] == "never"
-    assert builder(recipe).keep == (".venv",)
+    assert recipe.stages[0].env["UV_PYTHON"] == PYTHON.path
+    assert recipe.stages[0].env["UV_PYTHON_DOWNLOADS"] == "never"
+    assert [stage.keep for stage in recipe.stages] == [(".venv",), (".venv",)]
     assert recipe.env["PYTHONUNBUFFERED"] == "1"
 
 
@@ -70,11 +82,13 @@ def test_without_a_lock_nothing_newer_than_the_commit_is_taken_first(write: Writ
     assert steps(recipe) == [
         "uv venv --quiet --python /usr/local/bin/python3 /app/.venv",
         "copy pyproject.toml",
-        "uv pip install --python /app/.venv --exclude-newer 2026-01-02T03:04:05Z -r pyproject.toml",
+        "uv pip install --python /app/.venv --exclude-newer @moment@ -r pyproject.toml",
+        "[builder]",
         "copy",
-        "uv pip install --python /app/.venv --exclude-newer 2026-01-02T03:04:05Z .",
+        "uv pip install --python /app/.venv --exclude-newer @moment@ .",
+        NEW,
     ]
-    last = builder(recipe).steps[-1]
+    last = recipe.stages[1].steps[-2]
     assert isinstance(last, Run)
     assert last.otherwise[-1] == ("uv", "pip", "install", "--python", "/app/.venv", ".")
     assert "build-essential" in last.otherwise[0][2]
@@ -86,9 +100,10 @@ def test_requirements_come_before_the_sources_and_the_sources_stay(write: Write)
     assert [step.partition(" --exclude")[0] for step in steps(recipe)][1:] == [
         "copy requirements.txt",
         "uv pip install --python /app/.venv",
+        "[sources]",
         "copy",
     ]
-    assert builder(recipe).keep == (".",)
+    assert [stage.keep for stage in recipe.stages] == [(".venv",), (".",)]
 
 
 def test_a_project_that_is_no_package_gets_its_dependencies_only(write: Write) -> None:
@@ -104,7 +119,7 @@ def test_a_dependency_from_git_needs_git_while_building_only(write: Write) -> No
 
     recipe = made(write({"pyproject.toml": text, "server.py": SERVER}))
 
-    assert "git" in builder(recipe).packages
+    assert "git" in recipe.stages[0].packages
     assert recipe.system_packages == ()
 
 
@@ -141,10 +156,15 @@ def test_a_locked_typescript_server_is_installed_built_and_pruned(write: Write) 
         "copy package-lock.json package.json",
         "npm ci --ignore-scripts",
         "npm rebuild sharp",
+        "[production]",
+        "npm prune --omit=dev --ignore-scripts",
+        "[builder]",
         "copy",
         "npm run build",
-        "npm prune --omit=dev --ignore-scripts",
+        CLEAN,
     ]
+    assert [stage.after for stage in recipe.stages] == ["", "dependencies", "dependencies"]
+    assert [stage.keep for stage in recipe.stages] == [(), (".",), (".",)]
     assert recipe.env == {"NODE_ENV": "production"}
 
 
@@ -154,14 +174,18 @@ def test_without_a_lock_npm_takes_nothing_newer_than_the_commit_first(write: Wri
 
     assert steps(recipe) == [
         "copy package.json",
-        "npm pkg delete devDependencies scripts.preinstall scripts.install scripts.postinstall scripts.prepare",
-        "npm install --no-package-lock --ignore-scripts --omit=dev --before=2026-01-02T03:04:05Z",
+        "strip package.json preinstall,install,postinstall,prepare,devDependencies",
+        "npm install --no-package-lock --ignore-scripts --omit=dev --before=@moment@",
         "npm rebuild",
+        "[sources]",
         "copy",
     ]
+    install = recipe.stages[0].steps[2]
+    assert isinstance(install, Run)
+    assert install.dated == "package.json"
 
 
-def test_a_workspace_member_is_installed_alone_with_all_sources(write: Write) -> None:
+def test_a_workspace_member_is_installed_alone(write: Write) -> None:
     tree = write(
         {
             "package.json": '{"workspaces": ["p/*"]}',
@@ -174,10 +198,15 @@ def test_a_workspace_member_is_installed_alone_with_all_sources(write: Write) ->
     recipe = made(tree)
 
     assert steps(recipe) == [
-        "copy",
+        "copy p/x/package.json package-lock.json package.json",
+        "strip p/x/package.json,package.json preinstall,install,postinstall,prepare",
         "npm ci --ignore-scripts --workspace p/x",
-        "npm run build",
+        "[production]",
         "npm prune --omit=dev --ignore-scripts --workspace p/x",
+        "[builder]",
+        "copy",
+        "npm run build",
+        CLEAN,
     ]
     assert recipe.working_dir == "/app/p/x"
 
@@ -185,10 +214,10 @@ def test_a_workspace_member_is_installed_alone_with_all_sources(write: Write) ->
 @pytest.mark.requirement("B-02")
 def test_a_lock_that_does_not_fit_gives_way_to_the_date(write: Write) -> None:
     uv = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
-    last = builder(uv).steps[-1]
+    last = uv.stages[1].steps[-2]
 
     assert isinstance(last, Run)
-    assert last.otherwise[0][-3:] == ("--upgrade", "--exclude-newer", "2026-01-02T03:04:05Z")
+    assert last.otherwise[0][-3:] == ("--upgrade", "--exclude-newer", "@moment@")
 
 
 @pytest.mark.requirement("B-02")
@@ -196,11 +225,11 @@ def test_a_lock_that_does_not_fit_gives_way_to_the_date(write: Write) -> None:
 def test_the_locks_of_others_become_constraints(write: Write, lock: str) -> None:
     recipe = made(write({"pyproject.toml": PROJECT + SCRIPT, lock: "", "x.py": SERVER}))
 
-    said = steps(recipe)
-    assert said[1] == f"copy {lock} pyproject.toml"
-    assert said[2].endswith(f"{lock} /tmp/constraints.txt")
-    assert said[3] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt -r pyproject.toml"
-    assert said[5] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ."
+    found = steps(recipe)
+    assert found[1] == f"copy {lock} pyproject.toml"
+    assert found[2].endswith(f"{lock} /tmp/constraints.txt")
+    assert found[3] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt -r pyproject.toml"
+    assert "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ." in found
 
 
 def test_a_lock_of_others_is_read_without_what_is_there_twice(tmp_path: Path) -> None:
@@ -221,12 +250,17 @@ def test_an_extra_that_alone_has_the_sdk_is_installed(write: Write) -> None:
 
     locked = made(write({"pyproject.toml": text, "x.py": SERVER, "uv.lock": ""}))
 
-    assert "--extra server" in steps(locked)[-1]
+    assert "--extra server" in steps(locked)[-2]
 
 
 @pytest.mark.requirement("B-02")
 def test_a_go_module_becomes_one_program_in_a_small_image(write: Write) -> None:
-    tree = write({"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"})
+    tree = write(
+        {
+            "go.mod": "module a/b\n\nrequire github.com/a/b v1.0.0\n",
+            "main.go": 'package main\n\nimport "github.com/a/b/c"\n\nfunc main() { mcp.NewServer() }',
+        }
+    )
 
     recipe = recipes.recipe(detect(tree), "golang:1", PYTHON, WHEN, final="debian:12")
 
@@ -234,6 +268,7 @@ def test_a_go_module_becomes_one_program_in_a_small_image(write: Write) -> None:
     assert steps(recipe) == [
         "copy go.mod",
         "go mod download",
+        "go build -trimpath github.com/a/b/c",
         "copy",
         "go build -trimpath -ldflags=-s -w -o /app/.bin/server .",
     ]
@@ -253,12 +288,47 @@ def test_pnpm_follows_its_lock(write: Write) -> None:
 
     recipe = made(tree)
 
-    assert builder(recipe).tools[0].words[:3] == ("npm", "install", "--global")
+    assert recipe.stages[0].tools[0].words[:3] == ("npm", "install", "--global")
     assert steps(recipe) == [
         "copy package.json pnpm-lock.yaml",
-        "npm pkg delete scripts.preinstall scripts.install scripts.postinstall scripts.prepare",
+        "strip package.json preinstall,install,postinstall,prepare",
         "pnpm install --frozen-lockfile",
+        "[production]",
+        CLEAN,
+        "pnpm install --prod --prefer-offline --frozen-lockfile",
+        "[sources]",
         "copy",
-        "pnpm prune --prod --ignore-scripts",
     ]
-    assert isinstance(builder(recipe).steps[3], Copy)
+
+
+@pytest.mark.requirement("B-02")
+def test_go_is_brought_along_where_the_image_with_the_compiler_cannot_be_had(write: Write) -> None:
+    tree = write({"go.mod": "module a/b\n", "main.go": "package main\nfunc main() { mcp.NewServer() }"})
+
+    stage = builder(recipes.recipe(detect(tree), "python:3.12-slim", PYTHON, WHEN, final="debian:12"))
+
+    (install,) = stage.tools
+    assert install.words[:2] == ("python3", "-c")
+    compile(install.words[2], "install", "exec")
+    assert all(digest in install.words[2] for digest in golang.DIGESTS.values())
+    assert stage.env["PATH"] == "/usr/local/go/bin:$PATH"
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"requirements.txt": "mcp\n", "server.py": SERVER},
+        {"package.json": node_package(bin="a.js"), "package-lock.json": "{}", "a.js": NODE_SERVER},
+    ],
+)
+def test_packages_that_the_user_names_are_there_for_building_and_for_running(
+    write: Write, files: dict[str, str]
+) -> None:
+    named = ("build-essential", "libpq-dev")
+    candidate = dataclasses.replace(detect(write(files)), system_packages=named, build_packages=named)
+
+    recipe = recipes.recipe(candidate, "base:1", PYTHON, WHEN)
+
+    assert recipe.stages[0].packages == named
+    assert recipe.system_packages == ("libpq-dev",)

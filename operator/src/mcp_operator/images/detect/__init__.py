@@ -18,7 +18,7 @@ from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from mcp_operator.images.contract import Runtime
     from mcp_operator.images.tree import Tree
@@ -63,12 +63,9 @@ def detect(
     if runtime == "dockerfile":
         chosen = own.find(tree, path, dockerfile)
         if not chosen:
-            raise verdicts.nothing(path, [dockerfile])
+            raise verdicts.nothing(path, [dockerfile], runtime)
     else:
-        runtimes = tuple(_FINDERS) if runtime == "auto" else (runtime, *_ALSO.get(runtime, ()))
-        candidates = _candidates(tree, path, runtimes)
-        fallback = own.find(tree, path, dockerfile) if runtime == "auto" else None
-        chosen = _choose(candidates, fallback, path, runtimes, command)
+        chosen = _find(tree, path, runtime, command, dockerfile)
     if command:
         chosen = _with_command(chosen, command)
     elif chosen.problem:
@@ -77,6 +74,15 @@ def detect(
     if not found.port and not found.transport:
         found = dataclasses.replace(found, port=chosen.hints.port)
     return dataclasses.replace(chosen, hints=found, evidence=(*chosen.evidence, *said))
+
+
+def _find(tree: Tree, path: str, runtime: Runtime, command: Sequence[str], dockerfile: str) -> Candidate:
+    runtimes = tuple(_FINDERS) if runtime == "auto" else (runtime, *_ALSO.get(runtime, ()))
+    candidates = _candidates(tree, path, runtimes)
+    fallback = own.find(tree, path, dockerfile) if runtime == "auto" else None
+    if not candidates and not fallback:
+        raise verdicts.nothing(path, _looked_for(runtimes, dockerfile if runtime == "auto" else ""), runtime)
+    return _choose(candidates, fallback, path, command)
 
 
 def _candidates(tree: Tree, path: str, runtimes: Sequence[str]) -> list[Candidate]:
@@ -121,21 +127,21 @@ def _examine(tree: Tree, folder: str, runtimes: Sequence[str], projects: Sequenc
     return [candidate for candidate in found if candidate]
 
 
+def _looked_for(runtimes: Sequence[str], dockerfile: str) -> list[str]:
+    names = itertools.chain.from_iterable(map(_MANIFESTS.__getitem__, runtimes))
+    return [*names, *([dockerfile] if dockerfile else [])]
+
+
 def _choose(
     candidates: list[Candidate],
     fallback: Candidate | None,
     path: str,
-    runtimes: Sequence[str],
     command: Sequence[str],
 ) -> Candidate:
-    every = [candidate for candidate in (*candidates, fallback) if candidate]
-    if not every:
-        names = itertools.chain.from_iterable(map(_MANIFESTS.__getitem__, runtimes))
-        raise verdicts.nothing(path, [*names, own.DOCKERFILE])
-    servers = _servers(candidates)
-    if fallback and _needed(fallback, servers):
-        said = (*fallback.evidence, "nothing else here can be built, so the repository's own Dockerfile is")
-        servers = [dataclasses.replace(fallback, evidence=said)]
+    every = [*candidates, *([fallback] if fallback else [])]
+    if path == "." and not command:
+        _check_sdk(candidates)
+    servers = _or_fallback(_servers(candidates), fallback, {candidate.folder for candidate in candidates})
     if command:
         servers = servers or [candidate for candidate in every if candidate.folder == path]
     if not servers:
@@ -145,10 +151,31 @@ def _choose(
     return servers[0]
 
 
-def _needed(fallback: Candidate, servers: Sequence[Candidate]) -> bool:
-    """Tell whether the repository's own Dockerfile is what is left: it is not the safe default."""
+def _or_fallback(servers: list[Candidate], fallback: Candidate | None, known: Container[str]) -> list[Candidate]:
+    if not fallback or not _needed(fallback, servers, known):
+        return servers
+    said = (*fallback.evidence, "nothing else here can be built, so the repository's own Dockerfile is")
+    return [dataclasses.replace(fallback, evidence=said)]
+
+
+def _check_sdk(candidates: Sequence[Candidate]) -> None:
+    """Refuse a repository of an SDK: what else is there are its tools, tests and examples."""
+    for candidate in candidates:
+        if candidate.sdk:
+            raise verdicts.sdk(candidate)
+
+
+def _needed(fallback: Candidate, servers: Sequence[Candidate], known: Container[str]) -> bool:
+    """Tell whether the repository's own Dockerfile is what is left: it is not the safe default.
+
+    Args:
+        fallback: What it makes.
+        servers: Found otherwise.
+        known: Folders with a project in a language whose servers are recognised.
+    """
     if not servers:
-        return fallback.use >= Use.DEPENDENCY
+        # A README speaks of MCP also where a client or a framework is made.
+        return fallback.use == Use.SERVER or (fallback.use == Use.DEPENDENCY and fallback.folder not in known)
     # Of a repository of several servers it builds one, or something else.
     stuck = servers[0].problem and servers[0].folder == fallback.folder
     return bool(stuck) and len(servers) == 1 and not fallback.problem

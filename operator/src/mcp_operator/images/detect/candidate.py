@@ -88,6 +88,7 @@ class PythonFacts:
         needs_git: A dependency is fetched from a git repository.
         lock: The lock file of Poetry or PDM in the project's folder, as far as it can be followed.
         extras: Optional groups of dependencies in which alone an MCP SDK is named.
+        workspace: Other projects of the repository are installed with it.
     """
 
     installer: Literal["uv-lock", "project", "requirements", "none"]
@@ -99,6 +100,7 @@ class PythonFacts:
     needs_git: bool
     lock: str = ""
     extras: tuple[str, ...] = ()
+    workspace: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +112,14 @@ class GoFacts:
         requires: The ``go`` line of go.mod.
         manifests: Files from which modules can be downloaded without the sources.
         cgo: It needs a C compiler, and C's library where it runs.
+        imports: Packages of other modules that it is made of, as far as that can be seen.
     """
 
     package: str
     requires: str
     manifests: tuple[str, ...]
     cgo: bool = False
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +214,11 @@ class Candidate:
         command: Start command in the image; empty when ``problem`` says why there is none.
         problem: Why this cannot be built.
         system_packages: Debian packages that the server runs.
+        build_packages: Those that the user named: they may be there for building only.
         facts: How to build it.
         hints: How it wants to be run, as its own files claim.
         library: Nothing but ``main`` names a start file: it may well be there for others to import.
+        sdk: It is what others make servers with.
     """
 
     runtime: Literal["node", "python", "go", "dockerfile"]
@@ -225,8 +231,10 @@ class Candidate:
     facts: NodeFacts | PythonFacts | GoFacts | ManifestFacts | DockerfileFacts
     problem: Problem | None = None
     system_packages: tuple[str, ...] = ()
+    build_packages: tuple[str, ...] = ()
     hints: Hints = Hints()
     library: bool = False
+    sdk: bool = False
 
     @property
     def working_dir(self) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mcp_operator.images.detect import usage
+from mcp_operator.images.detect import go_imports, usage
 from mcp_operator.images.detect.candidate import APP, Candidate, GoFacts, Problem, join, preferred
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import PLAIN_PATH
@@ -41,7 +41,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
     match, wanted = _MODULE.search(text), _GO.search(text)
     module = match[1] if match else ""
     required = _REQUIRED.findall(text)
-    used = usage.examine(tree, folder, usage.GO, required, inner)
+    used = usage.examine(tree, folder, usage.GO, usage.Named(module, required), inner)
     programs = _programs(tree, folder, inner)
     package = _choose(programs, module, used.server_files, folder)
     problem = None if package else _problem(folder, programs)
@@ -54,6 +54,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         root=folder,
         name=_name(module),
         use=used.use,
+        sdk=used.sdk,
         evidence=tuple(said),
         command=(f"{APP}/{PROGRAM}",) if package else (),
         problem=problem,
@@ -62,6 +63,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
             requires=wanted[1] if wanted else "",
             manifests=_manifests(tree, folder, text),
             cgo=bool(_CGO & set(required)),
+            imports=go_imports.find(tree, folder, package, module, required) if package else (),
         ),
     )
 

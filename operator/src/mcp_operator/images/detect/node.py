@@ -29,8 +29,8 @@ _LOCKS: dict[str, Manager] = {
 }
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml")
 """Files beside the root's package.json that decide what is installed."""
-_NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", "patchedDependencies", '"patch:')
-"""In a manifest: installing takes files of the repository."""
+_NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", "patchedDependencies", '"patch:', '"prisma"')
+"""In a manifest: installing takes files of the repository, or building writes among what is installed."""
 _PACKAGE = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][A-Za-z0-9._~-]*\Z")
 _VERSION = re.compile(r"(\w+)@(\d+\.\d+\.\d+)")
 _YARN_PATH = re.compile(r"yarn-(\d+\.\d+\.\d+)\.cjs")
@@ -51,7 +51,8 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
     root, lock = _root(tree, folder)
     manager = _LOCKS.get(PurePosixPath(lock).name) or _named(tree, root)[0]
     dependencies = mapping(manifest, "dependencies") | mapping(manifest, "devDependencies")
-    used = usage.examine(tree, folder, usage.NODE, dependencies, inner)
+    name = str(manifest.get("name", ""))
+    used = usage.examine(tree, folder, usage.NODE, usage.Named(name, dependencies), inner)
     start = node_start.choose(tree, folder, manifest, bun=manager == "bun")
     script, problem = node_start.build_script(tree, folder, manifest, start)
     version = _manager_version(tree, root, manager)
@@ -60,7 +61,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
     facts = NodeFacts(
         manager=manager,
         locked=bool(lock),
-        manifests=_manifests(tree, root, manager, lock),
+        manifests=_manifests(tree, root, lock),
         workspaces=_is_workspace(tree, root),
         rebuild=_install_scripts(tree, lock),
         script=script,
@@ -77,8 +78,9 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         runtime="node",
         folder=folder,
         root=root,
-        name=str(manifest.get("name", "")),
+        name=name,
         use=used.use,
+        sdk=used.sdk,
         evidence=(
             f"{join(folder, MANIFEST)} (Node)",
             f"packages by {manager}, {f'locked by {lock}' if lock else 'not locked'}",
@@ -141,10 +143,8 @@ def _is_modern(tree: Tree, lock: str, version: str) -> bool:
     return _MODERN_YARN in tree.text(lock) or version.partition(".")[0] not in ("", "1")
 
 
-def _manifests(tree: Tree, root: str, manager: Manager, lock: str) -> tuple[str, ...]:
+def _manifests(tree: Tree, root: str, lock: str) -> tuple[str, ...]:
     """Give what installing needs, relative to the root; empty if that cannot be told apart from the sources."""
-    if _is_workspace(tree, root) and manager == "npm":
-        return ()  # npm runs the prepare scripts of workspaces whatever it is told, and they need the sources
     texts = {name: tree.text(name) for name in _deciding(tree, root)}
     if any(mark in text for text in texts.values() for mark in _NEEDS_SOURCES):
         return ()
@@ -166,9 +166,15 @@ def _install_scripts(tree: Tree, lock: str) -> tuple[str, ...] | None:
     if PurePosixPath(lock).name not in ("package-lock.json", "npm-shrinkwrap.json"):
         return None
     packages = mapping(tree.json(lock), "packages")
-    paths = (path for path, entry in packages.items() if isinstance(entry, dict) and entry.get("hasInstallScript"))
+    paths = (path for path, entry in packages.items() if isinstance(entry, dict) and _scripted(entry))
     names = {path.rpartition("node_modules/")[2] for path in paths if "node_modules/" in path}
     return tuple(sorted(name for name in names if _PACKAGE.match(name)))
+
+
+def _scripted(entry: dict[str, Any]) -> bool:
+    """Tell whether a package of the lock has an install script that is run here: some are for other systems only."""
+    systems = entry.get("os")
+    return bool(entry.get("hasInstallScript")) and (not isinstance(systems, list) or "linux" in systems)
 
 
 def _built_first(tree: Tree, root: str, folder: str, manifest: dict[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ _BUILT = re.compile(r"(?:^|/)(?:dist|build|lib|out|bundle)/")
 _START = re.compile(
     r"(node|tsx|bun)(?: run)?((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+\.\w+|(?<=node )[\w@./-]+)((?: [\w@./=:,+-]+)*)\Z"
 )
+_LOADED = re.compile(r"[\"'`](\.{1,2}/[\w./@-]+)[\"'`]")
+_ENDINGS = (".js", ".mjs", ".cjs", "/index.js")
 _TYPESCRIPT = (".ts", ".tsx", ".mts")
 
 
@@ -133,7 +136,7 @@ def build_script(tree: Tree, folder: str, manifest: dict[str, Any], start: Start
     """Choose the script that makes the start file, if it must be made; or say why nothing can."""
     there = bool(start.file) and tree.is_file(join(folder, start.file))
     sources = tree.is_file(join(folder, "tsconfig.json"))
-    if there and not (sources and _BUILT.search(start.file)):
+    if there and not (sources and _BUILT.search(start.file)) and not _loads_built(tree, folder, start.file):
         return "", None
     scripts = mapping(manifest, "scripts")
     for name in ("build", "prepare", "prepublishOnly", "compile", "tsc"):
@@ -146,6 +149,16 @@ def build_script(tree: Tree, folder: str, manifest: dict[str, Any], start: Start
         f"{join(folder, start.file)} is not in the repository, and package.json has no build script that makes it",
         "Add a build script, or name another file in bin; spec.build.command overrides the start command.",
     )
+
+
+def _loads_built(tree: Tree, folder: str, file: str) -> bool:
+    """Tell whether a file that is there loads one that is still to be made, as small starters in bin/ do."""
+    place = PurePosixPath(folder) / file
+    for name in _LOADED.findall(tree.text(str(place))):
+        target = os.path.normpath(place.parent / name)
+        if _BUILT.search(f"{target}/") and not any(tree.is_file(target + end) for end in ("", *_ENDINGS)):
+            return True
+    return False
 
 
 def mapping(manifest: dict[str, Any], key: str) -> dict[str, Any]:

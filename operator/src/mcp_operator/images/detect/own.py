@@ -34,6 +34,9 @@ _BUILDKIT = (
 _INSTRUCTION = re.compile(r"([A-Za-z]+)\s+(.*)\Z", re.DOTALL)
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+[Aa][Ss]\s+(\S+))?")
 _SHELL = re.compile(r"[$`&|;<>()*?\[\]{}\\\n]")
+_MANIFESTS = ("server.json", "Cargo.toml", "build.gradle", "build.gradle.kts", "pom.xml", "Package.swift", "Gemfile")
+"""Of the MCP registry, and of languages for which there is no recipe."""
+_PROSE = ("README.md", "readme.md")
 _MCP = re.compile(r"\bmcp\b|modelcontextprotocol|model context protocol", re.IGNORECASE)
 
 
@@ -56,7 +59,7 @@ def find(tree: Tree, folder: str, file: str) -> Candidate | None:
     said = [f"{path} (Dockerfile)", *([f"starts {shlex.join(command)[:200]}"] if command else [])]
     if known != text:
         said.append("without its cache mounts, links and platforms, which make no difference to the image")
-    named = _mentions(tree, folder)
+    named, use = _mentions(tree, folder)
     if named:
         said.append(f"{named} speaks of MCP")
     return Candidate(
@@ -64,7 +67,7 @@ def find(tree: Tree, folder: str, file: str) -> Candidate | None:
         folder=folder,
         root=folder,
         name=PurePosixPath(folder).name,
-        use=Use.DEPENDENCY if named else Use.NONE,
+        use=use,
         evidence=tuple(said),
         command=command if not problem else (),
         problem=problem,
@@ -78,18 +81,13 @@ def arguments(text: str) -> tuple[str, ...]:
     return _final(text).command[1:] if len(text) <= MAX_BYTES else ()
 
 
-def _mentions(tree: Tree, folder: str) -> str:
-    names = (
-        "README.md",
-        "readme.md",
-        "Cargo.toml",
-        "build.gradle",
-        "pom.xml",
-        "server.json",
-        "Package.swift",
-        "Gemfile",
-    )
-    return next((name for name in names if _MCP.search(tree.text(join(folder, name)))), "")
+def _mentions(tree: Tree, folder: str) -> tuple[str, Use]:
+    """Give the file that speaks of MCP, and what that says: in prose many do who make no server."""
+    for names, use in ((_MANIFESTS, Use.SERVER), (_PROSE, Use.DEPENDENCY)):
+        for name in names:
+            if _MCP.search(tree.text(join(folder, name))):
+                return name, use
+    return "", Use.NONE
 
 
 def _problem(path: str, text: str, command: tuple[str, ...]) -> Problem | None:

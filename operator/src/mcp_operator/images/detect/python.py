@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect import python_start, usage
 from mcp_operator.images.detect.candidate import Candidate, PythonFacts, ancestors, join
-from mcp_operator.images.detect.python_project import PROJECT, REQUIREMENTS, Project, table
+from mcp_operator.images.detect.python_project import PROJECT, REQUIREMENTS, Project, normal, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         return None
     project = Project(tree, folder)
     dependencies = project.dependencies()
-    used = usage.examine(tree, folder, usage.PYTHON, dependencies, inner)
+    used = usage.examine(tree, folder, usage.PYTHON, usage.Named(normal(project.name), dependencies), inner)
     start = python_start.choose(tree, folder, project, used.server_files, frozenset(dependencies))
     root, lock = _root(tree, folder)
     sources = bool(start.file) or not project.package or start.before[1:2] == ("-c",)
@@ -49,6 +49,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         needs_git=project.needs_git(lock),
         lock="" if lock else project.other_lock,
         extras=project.extras(),
+        workspace=bool(lock) and _is_workspace(tree, root),
     )
     return Candidate(
         runtime="python",
@@ -56,6 +57,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         root=root,
         name=project.name,
         use=used.use,
+        sdk=used.sdk,
         evidence=(*project.evidence(manifest, lock), *used.evidence, *start.said),
         command=start.command(str(PurePosixPath(folder).relative_to(root))) if not start.problem else (),
         problem=start.problem,

@@ -23,6 +23,11 @@ _SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _TARGET = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:\[.*\])?\Z")
 _PACKAGE = re.compile(r"[A-Za-z_]\w*\Z")
 _RUNS = re.compile(r"\.run(?:_\w+)?\s*\(|\brun\s*\(|__name__\s*==|stdio_server\s*\(")
+_OBJECT = re.compile(r"\b(?:FastMCP|MCPServer)\s*\(")
+_RUN_OBJECT = (
+    "import runpy, sys; found = runpy.run_path(sys.argv[1]).values();"
+    " next(one for one in found if type(one).__name__ in ('FastMCP', 'MCPServer')).run()"
+)
 _FILES = ("main.py", "server.py", "app.py", "src/main.py", "src/server.py", "run.py", "mcp_server.py")
 
 
@@ -118,10 +123,16 @@ def _file(tree: Tree, folder: str, server_files: Sequence[str], dependencies: Ab
         return None
     if _RUNS.search(tree.text(join(folder, choice))):
         return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server)")
+    if not _OBJECT.search(tree.text(join(folder, choice))):
+        # It speaks the protocol itself: the SDKs' commands would find nothing in it to run.
+        return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server by itself)")
     # A file that makes a server object and never runs it is made for the SDK's own command.
-    program = "fastmcp" if "fastmcp" in dependencies else "mcp"
-    why = f"{program} run {choice} (it never runs itself)"
-    return Start(before=(f"{VENV}/bin/{program}", "run"), file=choice, why=why)
+    if "fastmcp" in dependencies:
+        why = f"fastmcp run {choice} (it never runs itself)"
+        return Start(before=(f"{VENV}/bin/fastmcp", "run"), file=choice, why=why)
+    # `mcp run` would do the same, and wants packages besides that nobody named.
+    why = f"the server object of {choice} (it never runs itself)"
+    return Start(before=(f"{VENV}/bin/python", "-c", _RUN_OBJECT), file=choice, why=why)
 
 
 def _server_file(tree: Tree, folder: str, servers: list[str]) -> str:

@@ -17,7 +17,8 @@ MAX_SOURCES = 3000
 """Source files that are read; what decides is near the top of any sensible project."""
 
 _ASIDE = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|examples?|docs?|benchmarks?|fixtures|e2e|scripts)(?:/|$)|\.(?:test|spec)\.|_test\.go\Z"
+    r"(?:^|/)(?:tests?|__tests__|testdata|tests?[-_][^/]+|mocks?|examples?|samples?|demos?|docs?|benchmarks?|fixtures"
+    r"|e2e|scripts|templates?)(?:/|$)|\.(?:test|spec|stories)\.|_test\.go\Z"
 )
 """Where a server in a source file proves nothing about the project."""
 
@@ -75,8 +76,15 @@ GO = Language(
         },
     ),
 )
-# Servers that speak JSON-RPC themselves name these two methods as strings.
-_BY_HAND = (re.compile(r"[\"']tools/list[\"']"), re.compile(r"[\"']initialize[\"']"))
+_BY_HAND = (
+    re.compile(r"[\"'`]tools/list[\"'`]"),
+    re.compile(r"[\"'`]initialize[\"'`]"),
+    re.compile(r"\bserverInfo\b"),
+    re.compile(
+        r"\b[Ss]tdin\b|\breadline\b|createServer|\bBun\.serve|\.(?:post|route)\(|http\.server|HandleFunc|\bFastAPI\b|\bFlask\b"
+    ),
+)
+"""Servers that speak JSON-RPC themselves name these methods, have a name, and read. Such clients have an SDK."""
 
 
 class Usage(NamedTuple):
@@ -85,19 +93,29 @@ class Usage(NamedTuple):
     use: Use
     evidence: tuple[str, ...]
     server_files: tuple[str, ...] = ()
+    sdk: bool = False
 
 
-def examine(tree: Tree, folder: str, language: Language, dependencies: Iterable[str], inner: Iterable[str]) -> Usage:
+class Named(NamedTuple):
+    """A project: its own name, as others depend on it, and what it depends on itself."""
+
+    name: str
+    dependencies: Iterable[str]
+
+
+def examine(tree: Tree, folder: str, language: Language, project: Named, inner: Iterable[str]) -> Usage:
     """Look at the dependencies and sources below ``folder``.
 
     Args:
         tree: The repository.
         folder: Where.
         language: What to look for.
-        dependencies: Names of the project's direct dependencies.
+        project: What its manifest says.
         inner: Folders below that are projects of their own, and not looked at.
     """
-    found = sorted(set(dependencies) & language.packages)
+    if project.name in language.packages:
+        return Usage(Use.NONE, (f"is {project.name}, with which others make servers",), sdk=True)
+    found = sorted(set(project.dependencies) & language.packages)
     servers, clients = _scan(tree, folder, language, tuple(f"{name}/" for name in inner))
     evidence = [f"depends on {', '.join(found)}"] if found else []
     if servers:

@@ -10,6 +10,7 @@ from mcp_operator.images.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mcp_operator.images.contract import Runtime
     from mcp_operator.images.detect.candidate import Candidate, Problem
 
 MAX_LISTED = 20
@@ -19,14 +20,18 @@ def _looked_at(candidates: Sequence[Candidate]) -> str:
     return "\n".join(f"{candidate.folder}: {'; '.join(candidate.evidence)}" for candidate in candidates[:MAX_LISTED])
 
 
-def nothing(path: str, names: Sequence[str]) -> BuildError:
-    """Nothing there is known."""
+def nothing(path: str, names: Sequence[str], runtime: Runtime = "auto") -> BuildError:
+    """Nothing there is known, or nothing of the language that was chosen."""
     where = "the repository" if path == "." else f"folder {path}"
+    what, hint = "Node, Python or Go project and no Dockerfile", "Other languages need a Dockerfile."
+    if runtime != "auto":
+        what = "Dockerfile of that name" if runtime == "dockerfile" else f"project for the runtime {runtime}"
+        hint = "Or leave spec.build.runtime out, so that the language is found out."
     return BuildError(
         Reason.NOTHING_DETECTED,
-        f"{where} has no Node, Python or Go project and no Dockerfile: looked for {', '.join(names)}",
+        f"{where} has no {what}: looked for {', '.join(dict.fromkeys(names))}",
         step=Step.DETECT,
-        hint="Set spec.source.git.path to the server's folder. Other languages need a Dockerfile.",
+        hint=f"Set spec.source.git.path to the server's folder. {hint}",
     )
 
 
@@ -39,6 +44,17 @@ def no_server(candidates: Sequence[Candidate]) -> BuildError:
         step=Step.DETECT,
         hint="Check URL and path; if it is a server all the same, set spec.build.command to what starts it.",
         log_tail=_looked_at(candidates),
+    )
+
+
+def sdk(candidate: Candidate) -> BuildError:
+    """It is what servers are made with."""
+    return BuildError(
+        Reason.NOT_AN_MCP_SERVER,
+        f"no MCP server but an SDK: {candidate.folder} is {candidate.name}, with which others make servers",
+        step=Step.DETECT,
+        hint="Give the repository of a server; for an example in this one, set spec.source.git.path to its folder.",
+        log_tail=_looked_at([candidate]),
     )
 
 

@@ -53,7 +53,7 @@ def recipe(
     facts = candidate.facts
     if isinstance(facts, NodeFacts):
         # engines.node is not enforced by npm either: servers that ask for more than they need are common.
-        return node.recipe(candidate, facts, base, committed)
+        return node.recipe(candidate, facts, base)
     if isinstance(facts, GoFacts):
         return golang.recipe(candidate, facts, base, final)
     if isinstance(facts, ManifestFacts):

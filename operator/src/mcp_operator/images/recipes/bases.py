@@ -40,7 +40,8 @@ def preference(candidate: Candidate, settings: Settings) -> tuple[str, ...]:
     if isinstance(facts, ManifestFacts):
         own = (settings.base_manifest_python, settings.base_python)
         return own if facts.interpreted else (settings.base_manifest_node, settings.base_node)
-    return (settings.base_go,) if isinstance(facts, GoFacts) else ()
+    # Go's own image is a large one that few have at hand: Python's can fetch the compiler.
+    return (settings.base_go, settings.base_python) if isinstance(facts, GoFacts) else ()
 
 
 def second(candidate: Candidate, settings: Settings) -> str:

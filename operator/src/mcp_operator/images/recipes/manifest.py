@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect.candidate import APP
@@ -34,12 +35,13 @@ def recipe(candidate: Candidate, facts: ManifestFacts, base: str, second: str, c
         *([_node(facts, second if both else base, committed, both=both)] if facts.node else []),
         *([_python(facts, base, committed)] if facts.interpreted else []),
     )
+    stages = tuple(dataclasses.replace(stage, packages=candidate.build_packages) for stage in stages)
     env = node.RUNTIME_ENV if facts.node else {}
     return Recipe(
         language=candidate.runtime,
         stages=stages,
         base=base,
-        system_packages=candidate.system_packages,
+        system_packages=compilers.without(candidate.system_packages),
         env={**env, **(python.RUNTIME_ENV if facts.interpreted else {})},
         working_dir=APP,
         command=candidate.command,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect.candidate import APP, join
+from mcp_operator.images.detect.node_start import MANIFEST
 from mcp_operator.images.recipes import compilers, node_managers
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.node_managers import Repair, Work
+from mcp_operator.images.recipes.recipe import MOMENT, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from mcp_operator.images.detect.candidate import Candidate, NodeFacts
 
 BUILDER_ENV = {
@@ -26,47 +27,68 @@ BUILDER_ENV = {
     "CI": "true",
 }
 RUNTIME_ENV = {"NODE_ENV": "production"}
+_REPAIR = Repair(
+    sign="404 Not Found - GET",
+    choose='npm update --package-lock-only --ignore-scripts "$gone"',
+    again="npm install --package-lock-only --ignore-scripts",
+)
+_LIMIT = f"--before={MOMENT}"
 
 
-def recipe(candidate: Candidate, facts: NodeFacts, base: str, committed: datetime) -> Recipe:
-    """Give the recipe. Without a lock nothing published after ``committed`` is installed: what worked then works."""
-    if facts.manager == "npm":
-        steps = _npm(candidate, facts, base, committed)
-    else:
-        steps = node_managers.steps(candidate, facts, base)
-    stage = Stage(
-        base=base,
-        tools=node_managers.tools(facts),
-        env=BUILDER_ENV | node_managers.ENVIRONMENT.get(facts.manager, {}),
-        steps=(*steps, *node_managers.runtime(facts)),
-    )
+def recipe(candidate: Candidate, facts: NodeFacts, base: str) -> Recipe:
+    """Give the recipe. Without a lock nothing published after the commit is installed: what worked then works."""
+    work = _npm(candidate, facts, base) if facts.manager == "npm" else node_managers.work(candidate, facts, base)
     return Recipe(
         language="node",
-        stages=(stage,),
+        stages=_stages(candidate, facts, base, work),
         base=base,
-        system_packages=candidate.system_packages,
+        system_packages=compilers.without(candidate.system_packages),
         env=RUNTIME_ENV,
         working_dir=join(APP, candidate.inner),
         command=candidate.command,
     )
 
 
-def _npm(candidate: Candidate, facts: NodeFacts, base: str, committed: datetime) -> tuple[Copy | Run, ...]:
+def _stages(candidate: Candidate, facts: NodeFacts, base: str, work: Work) -> tuple[Stage, ...]:
+    """Keep apart what changes with the manifests and what changes with the sources: a layer each in the image."""
+    first = Stage(
+        name="dependencies",
+        base=base,
+        tools=node_managers.tools(facts),
+        packages=candidate.build_packages,
+        env=BUILDER_ENV | node_managers.ENVIRONMENT.get(facts.manager, {}),
+        steps=work.install,
+    )
+    left = (*work.prune, *node_managers.runtime(facts))
+    if not facts.manifests:  # installing needs the sources, so they are there already
+        steps: tuple[Copy | Run, ...] = (*work.install, *work.build, *left)
+        return (dataclasses.replace(first, name="builder", steps=steps),)
+    stages = [dataclasses.replace(first, keep=() if left else (".",))]
+    if left:
+        stages.append(Stage(name="production", base=base, after=first.name, steps=left))
+    if work.build:
+        steps = (Copy(), *work.build, node_managers.CLEAN)
+        stages.append(Stage(name="builder", base=base, after=first.name, steps=steps))
+    else:
+        stages.append(Stage(name="sources", base=base, steps=(Copy(),)))
+    return tuple(stages)
+
+
+def _npm(candidate: Candidate, facts: NodeFacts, base: str) -> Work:
     # The project's own scripts (prepare, postinstall) want sources that are not there yet, or git, or a terminal:
     # they are left out, and those of its dependencies are run by name afterwards.
     complete = bool(facts.script or facts.first or facts.development)
-    omit = () if complete else ("--omit=dev",)
     only = _only(candidate, facts)
-    steps: list[Copy | Run] = [Copy(facts.manifests)]
-    steps += _installed(facts, ("--ignore-scripts", *omit, *only), base, committed)
-    if facts.manifests or not facts.locked:
-        steps.append(Copy())
-    steps += [Run(("npm", "run", "build"), folder) for folder in facts.first]
+    common = ("--ignore-scripts", *(() if complete else ("--omit=dev",)), *only)
+    build = [Run(("npm", "run", "build"), folder) for folder in facts.first]
     if facts.script:
-        steps.append(Run(("npm", "run", facts.script), candidate.inner))
-    if complete and not facts.development:
-        steps.append(_pruned(facts, only))
-    return tuple(steps)
+        build.append(Run(("npm", "run", facts.script), candidate.inner))
+    install = _locked(candidate, facts, common, base) if facts.locked else _resolved(facts, common, base)
+    return Work(
+        install=(Copy(facts.manifests), *install),
+        build=tuple(build),
+        prune=(_pruned(facts, only),) if complete and not facts.development else (),
+    )
 
 
 def _only(candidate: Candidate, facts: NodeFacts) -> tuple[str, ...]:
@@ -75,16 +97,20 @@ def _only(candidate: Candidate, facts: NodeFacts) -> tuple[str, ...]:
     return ("--workspace", candidate.inner) if alone else ()
 
 
-def _installed(facts: NodeFacts, common: tuple[str, ...], base: str, committed: datetime) -> list[Copy | Run]:
-    if not facts.locked:
-        return _resolve(facts, common, base, committed)
-    # A lock may be out of date, or name what was unpublished; then the time limit is the next best.
-    afresh = ("npm", "install", "--no-package-lock", *common, _limit(committed))
-    found: list[Copy | Run] = [Run(("npm", "ci", *common), otherwise=(afresh,))]
+def _locked(candidate: Candidate, facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run, ...]:
+    install = ("npm", "ci", *common)
+    afresh = ("npm", "install", "--no-package-lock", *common)
+    # A lock may name what was unpublished, or be out of date; then the time limit is the next best.
+    attempts = (node_managers.mended(install, _REPAIR, candidate, facts), (*afresh, _LIMIT), afresh)
+    found = [Run(install, otherwise=attempts, dated=MANIFEST)]
+    named = node_managers.named(facts)
+    if facts.workspaces and named:
+        # npm runs the scripts of workspaces whatever it is told.
+        found.insert(0, node_managers.strip(named))
     if facts.rebuild:
         words = ("npm", "rebuild", *facts.rebuild)
         found.append(Run(words, otherwise=(compilers.first(words, base),)))
-    return found
+    return tuple(found)
 
 
 def _pruned(facts: NodeFacts, only: tuple[str, ...]) -> Run:
@@ -93,23 +119,17 @@ def _pruned(facts: NodeFacts, only: tuple[str, ...]) -> Run:
     return Run(words if facts.locked else (*words, "--no-package-lock"), otherwise=(("true",),))
 
 
-def _limit(committed: datetime) -> str:
-    return f"--before={committed:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _resolve(facts: NodeFacts, common: tuple[str, ...], base: str, committed: datetime) -> list[Copy | Run]:
+def _resolved(facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run, ...]:
     """Install without a lock. package.json is changed for it; copying the sources puts it right again."""
     install = ("npm", "install", "--no-package-lock", *common)
-    limit = _limit(committed)
     lenient = "--legacy-peer-deps"
     # npm resolves also what it will not install, and fails on it.
-    unwanted = (
-        node_managers.OWN_SCRIPTS if "--omit=dev" not in common else ("devDependencies", *node_managers.OWN_SCRIPTS)
-    )
+    unwanted = ("devDependencies",) if "--omit=dev" in common else ()
     rebuild = ("npm", "rebuild")
-    return [
-        Run(("npm", "pkg", "delete", *unwanted)),
-        # A commit may be dated before what it needs was published; then the newest is all there is.
-        Run((*install, limit), otherwise=((*install, limit, lenient), (*install, lenient))),
+    # A commit may be dated before what it needs was published; then the newest is all there is.
+    attempts = ((*install, _LIMIT, lenient), (*install, lenient))
+    return (
+        node_managers.strip(node_managers.named(facts) or (MANIFEST,), unwanted),
+        Run((*install, _LIMIT), otherwise=attempts, dated=MANIFEST),
         *([] if facts.workspaces else [Run(rebuild, otherwise=(compilers.first(rebuild, base),))]),
-    ]
+    )

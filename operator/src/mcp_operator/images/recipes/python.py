@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect.candidate import APP, join
+from mcp_operator.images.detect.python_project import PROJECT
 from mcp_operator.images.detect.python_start import VENV
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import MOMENT, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +40,8 @@ BUILDER_ENV = {
 RUNTIME_ENV = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{VENV}/bin:$PATH"}
 INSTALL_UV = Run(("pip", "install", "--no-cache-dir", "--quiet", UV))
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
+_OWN = "/own"
+"""Where the builder stage keeps what is installed of the project itself."""
 READ_LOCK = (
     "import collections, re, sys;"
     ' found = re.findall(r\'^name = "(.+)"\\nversion = "(.+)"$\', open(sys.argv[1]).read(), re.M);'
@@ -58,24 +62,22 @@ def recipe(candidate: Candidate, facts: PythonFacts, base: str, python: str, com
         python: Path of the interpreter in the base image.
         committed: Nothing published later is installed unless a lock says so: what worked then works.
     """
-    steps = _Steps(candidate, facts, base, python, committed)
-    stage = Stage(
-        base=base,
-        tools=(INSTALL_UV,),
-        packages=("git", "ca-certificates") if facts.needs_git else (),
-        env={"UV_PYTHON": python, **BUILDER_ENV},
-        steps=steps.locked() if facts.installer == "uv-lock" else steps.unlocked(),
-        keep=(".",) if facts.sources else (".venv",),
-    )
     return Recipe(
         language="python",
-        stages=(stage,),
+        stages=_Steps(candidate, facts, base, python, committed).stages(),
         base=base,
-        system_packages=candidate.system_packages,
+        system_packages=compilers.without(candidate.system_packages),
         env=RUNTIME_ENV,
         working_dir=join(APP, candidate.inner),
         command=candidate.command,
     )
+
+
+def _dated(facts: PythonFacts) -> str:
+    """Give the manifest, in the project's folder, whose time says what may be installed; empty if there is none."""
+    if not facts.manifests:
+        return ""
+    return facts.requirements[0] if facts.requirements else PROJECT
 
 
 class _Steps:
@@ -83,44 +85,84 @@ class _Steps:
 
     def __init__(self, candidate: Candidate, facts: PythonFacts, base: str, python: str, committed: datetime) -> None:
         self._folder = candidate.inner
+        self._packages = candidate.build_packages
         self._facts = facts
         self._base = base
         self._python = python
-        self._limit = ("--exclude-newer", f"{committed:%Y-%m-%dT%H:%M:%SZ}")
+        # Without a manifest that comes before the sources the time may as well be written down.
+        self._dated = _dated(facts)
+        moment = MOMENT if self._dated else f"{committed:%Y-%m-%dT%H:%M:%SZ}"
+        self._limit = ("--exclude-newer", moment)
 
-    def locked(self) -> tuple[Copy | Run, ...]:
-        """Give the steps that follow uv.lock."""
+    def stages(self) -> tuple[Stage, ...]:
+        """Keep apart what others wrote, what is installed of the project, and its sources: a layer each."""
+        facts = self._facts
+        locked = facts.installer == "uv-lock"
+        first = Stage(
+            name="dependencies",
+            base=self._base,
+            tools=(INSTALL_UV,),
+            packages=(*self._packages, *(("git", "ca-certificates") if facts.needs_git else ())),
+            env={"UV_PYTHON": self._python, **BUILDER_ENV},
+            steps=self._locked() if locked else self._unlocked(),
+            keep=(".venv",),
+        )
+        project = self._project()
+        if not facts.manifests:  # what is installed cannot be told from the sources
+            keep = (".",) if facts.sources else (".venv",)
+            return (dataclasses.replace(first, name="builder", steps=(*first.steps, *project), keep=keep),)
+        stages = [first]
+        if project:
+            steps: tuple[Copy | Run, ...] = (Copy(), *project, self._new())
+            stages.append(Stage(base=self._base, after=first.name, steps=steps, keep=(".venv",), below=_OWN))
+        if facts.sources:
+            stages.append(Stage(name="sources", base=self._base, steps=(Copy(),)))
+        return tuple(stages)
+
+    def _new(self) -> Run:
+        """Put aside what the last step wrote: the rest comes from the stage before, so a changed line is a small layer.
+
+        What is newer than the sources is told by the time of the last change of a file's entry, which nobody sets.
+        """
+        found = (
+            f"find .venv -type f -newercc {join(self._folder, self._dated)} -exec cp --parents -pt {_OWN}{APP} {{}} +"
+        )
+        return Run(("sh", "-c", f"mkdir -p {_OWN}{APP} && {found} || cp -a .venv {_OWN}{APP}"))
+
+    def _locked(self) -> tuple[Copy | Run, ...]:
+        """Give the steps that install what uv.lock says, but for the project."""
+        if not self._facts.manifests:
+            return (Copy(),)
+        return Copy(self._facts.manifests), self._sync("--no-install-workspace")
+
+    def _sync(self, *more: str) -> Run:
         # .python-version is a wish of the author's machine; UV_PYTHON wins over it.
-        extras = tuple(word for name in self._facts.extras for word in ("--extra", name))
-        words = ("uv", "sync", "--no-dev", "--no-editable", *extras)
-        first: tuple[Copy | Run, ...] = ()
-        if self._facts.manifests:
-            first = (Copy(self._facts.manifests), self._sync((*words, "--no-install-workspace")))
-        return (*first, Copy(), self._sync(words))
-
-    def _sync(self, words: tuple[str, ...]) -> Run:
-        frozen = (*words[:2], "--frozen", *words[2:])
+        extras = (word for name in self._facts.extras for word in ("--extra", name))
+        words = ("--no-dev", "--no-editable", *extras, *more)
+        frozen = ("uv", "sync", "--frozen", *words)
         # A lock may name what was unpublished; then the time limit is the next best.
-        fresh = (*words, "--upgrade", *self._limit)
-        return Run(frozen, self._folder, otherwise=(fresh, compilers.first(frozen, self._base)))
+        fresh = ("uv", "sync", *words, "--upgrade", *self._limit)
+        return Run(frozen, self._folder, (fresh, compilers.first(frozen, self._base)), self._dated)
 
-    def unlocked(self) -> tuple[Copy | Run, ...]:
-        """Give the steps of a project that no lock of uv's decides on."""
+    def _unlocked(self) -> tuple[Copy | Run, ...]:
+        """Give the steps that install what no lock of uv's decides on, but for the project."""
         facts = self._facts
         steps: list[Copy | Run] = [Run(("uv", "venv", "--quiet", "--python", self._python, VENV))]
         wanted = self._dependencies()
-        if facts.manifests and wanted:
-            steps += [Copy(facts.manifests), *self._constraints(), self._install(*wanted), Copy()]
-        else:
-            steps += [Copy(), *self._constraints()]
-            if wanted and not facts.package:
-                steps.append(self._install(*wanted))
-        if facts.package:
-            extras = f"[{','.join(facts.extras)}]" if facts.extras else ""
-            steps.append(self._install(*self._requirements(), f".{extras}"))
-        elif facts.installer == "none":
+        steps += [Copy(facts.manifests), *self._constraints()]
+        if wanted and (facts.manifests or not facts.package):
+            steps.append(self._install(*wanted))
+        if facts.installer == "none" and not facts.package:
             steps.append(self._install("mcp[cli]", "fastmcp"))
         return tuple(steps)
+
+    def _project(self) -> tuple[Run, ...]:
+        """Give the steps that install the project itself; none if its sources are all that there is to it."""
+        facts = self._facts
+        if facts.installer == "uv-lock":
+            return (self._sync(),) if facts.package or facts.workspace or not facts.manifests else ()
+        extras = f"[{','.join(facts.extras)}]" if facts.extras else ""
+        return (self._install(*self._requirements(), f".{extras}"),) if facts.package else ()
 
     def _constraints(self) -> tuple[Run, ...]:
         if not self._facts.lock:
@@ -134,7 +176,7 @@ class _Steps:
         attempts: tuple[tuple[str, ...], ...] = (limited, compilers.first(limited, self._base), (*words, *what))
         if self._facts.lock:
             attempts = ((*words, "--constraint", _CONSTRAINTS, *what), *attempts)
-        return Run(attempts[0], self._folder, otherwise=attempts[1:])
+        return Run(attempts[0], self._folder, attempts[1:], self._dated)
 
     def _dependencies(self) -> tuple[str, ...]:
         """Give the arguments that install what the project depends on, but not the project."""

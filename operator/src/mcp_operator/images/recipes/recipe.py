@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MOMENT = "@moment@"
+"""In the words of a :class:`Run` with ``dated``: the time of that file, as package managers take it."""
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -20,11 +23,14 @@ class Run:
         words: Program and arguments.
         folder: Where, relative to ``/app``.
         otherwise: What to run if that fails, and if that fails, and so on. The build log says so.
+        dated: File, relative to ``folder``, whose time :data:`MOMENT` stands for. All files have that of the commit,
+            and times are no part of Docker's cache: a new commit with the same manifests installs nothing anew.
     """
 
     words: tuple[str, ...]
     folder: str = "."
     otherwise: tuple[tuple[str, ...], ...] = ()
+    dated: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +40,25 @@ class Stage:
     Attributes:
         name: Of the stage.
         base: Image it starts from.
+        after: Earlier stage that it goes on from, instead; then it has all that one has.
         tools: Run before anything of the source is there: the same for all servers, so cached for all.
         packages: Packages of the base's distribution.
         env: Environment of the stage.
         steps: Copying and installing, in an order in which what changes least comes first.
         keep: What goes into the final stage, to the same place: relative to ``/app``, or absolute; ``.`` is all of it.
+            In the order of the stages, so what changes least comes first.
+        below: Folder below which it is kept there; its place in the image is the same without.
     """
 
     name: str = "builder"
     base: str
+    after: str = ""
     tools: tuple[Run, ...] = ()
     packages: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     steps: tuple[Copy | Run, ...]
     keep: tuple[str, ...] = (".",)
+    below: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
