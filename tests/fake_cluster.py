@@ -85,7 +85,7 @@ class FakeCluster(FakeOwned):
             if plural == kind.plural and namespace in ("", where)
         ]
 
-    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> None:
+    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> Manifest | None:
         self._written(f"status {kind.kind}")
         metadata = raw["metadata"]
         stored = self.objects.get((kind.plural, metadata.get("namespace", ""), metadata["name"]))
@@ -94,6 +94,7 @@ class FakeCluster(FakeOwned):
         if stored["metadata"]["uid"] != metadata["uid"]:
             raise cluster.ConflictError("another one")
         _merge(stored.setdefault("status", {}), patch)
+        return copy.deepcopy(stored)
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         if namespace not in self.namespaces:
@@ -106,10 +107,11 @@ class FakeCluster(FakeOwned):
     def config_map(self, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.objects.get(("configmaps", namespace, name)))
 
-    def apply_config_map(self, manifest: Manifest) -> None:
+    def apply_config_map(self, manifest: Manifest) -> Manifest | None:
         self._written("apply ConfigMap")
         metadata = manifest["metadata"]
         self.objects["configmaps", metadata["namespace"], metadata["name"]] = copy.deepcopy(manifest)
+        return copy.deepcopy(manifest)
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.objects.get(("pods", namespace, name)))
@@ -132,12 +134,13 @@ class FakeCluster(FakeOwned):
         if pod is not None and pod["metadata"]["uid"] == uid:
             del self.objects["pods", namespace, name]
 
-    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> Manifest | None:
         self._written("annotate Pod")
         pod = self.objects.get(("pods", namespace, name))
         if pod is None or pod["metadata"]["uid"] != uid:
             raise cluster.NotFoundError("gone")
         pod["metadata"]["annotations"] |= annotations
+        return copy.deepcopy(pod)
 
     def change_images(self, pod: Manifest, images: Mapping[str, str], annotations: Mapping[str, str]) -> None:
         self._written("change images")

@@ -18,6 +18,7 @@ from mcp_operator.reconcile.shared import SharedServers
 if TYPE_CHECKING:
     from mcp_operator.objects import Resource
     from mcp_operator.outcomes import Outcome
+    from mcp_operator.settings import Settings
     from mcp_operator.workqueue import Key
 
 IMAGE = f"registry.test/git@sha256:{'1' * 64}"
@@ -27,14 +28,14 @@ SOURCE = {"git": {"url": "https://git.test/git"}}
 class SharedWorld:
     """The part of the operator that makes shared servers, one such server, and one agent with a Pod."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = SETTINGS) -> None:
         self.cluster = FakeCluster()
         self.clock = FakeClock()
         self.woken: list[Key] = []
         self.services = Services(
             api=self.cluster,
             recorder=Recorder(self.cluster, self.clock),
-            settings=SETTINGS,
+            settings=settings,
             clock=self.clock,
             wake=lambda key, _: self.woken.append(key),
         )

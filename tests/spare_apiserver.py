@@ -99,15 +99,15 @@ class SpareApiServer:
             os.kill(pid, number)
         assert poll(lambda: self.processes.pid("kube-apiserver") is None, STOP_SECONDS)
 
-    def collect(self) -> None:
-        """Start the controllers that end namespaces and remove what deleted owners leave, unless they run."""
+    def collect(self, controllers: str = COLLECTORS) -> None:
+        """Start controllers, unless some run: those that end namespaces and remove what deleted owners leave."""
         pki = self._authority.folder
         config = str(self.kubeconfig)
         self.processes.start(
             "kube-controller-manager",
             _program("kube-controller-manager"),
             *("--kubeconfig", config, "--authentication-kubeconfig", config, "--authorization-kubeconfig", config),
-            *("--secure-port", "0", "--leader-elect=false", "--controllers", COLLECTORS),
+            *("--secure-port", "0", "--leader-elect=false", "--controllers", controllers),
             *("--root-ca-file", f"{pki}/ca.crt", "--service-account-private-key-file", f"{pki}/sa.key"),
             *("--kube-api-qps", "500", "--kube-api-burst", "1000"),
         )

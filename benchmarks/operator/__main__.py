@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--pods", type=int, default=5000, help="Pods in all, most of them strangers' (%(default)s)")
     parser.add_argument("--policies", type=int, default=10, help="ToolPolicies (%(default)s)")
     parser.add_argument("--per-namespace", type=int, default=20, help="of each kind in a namespace (%(default)s)")
-    parser.add_argument("--rest", type=float, default=120.0, help="seconds for which it is watched (%(default)s)")
+    parser.add_argument("--rest", type=float, default=330.0, help="seconds for which it is watched (%(default)s)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, spare_apiserver.running() as api:
         os.environ["KUBECONFIG"] = str(api.kubeconfig)
@@ -79,10 +79,14 @@ def measure(given: argparse.Namespace, started: operator_processes.Operators) ->
         operator = started.start(**AS_IN_THE_IMAGE)
         until(lambda: looks(operator) >= 2 * given.objects and operator.steady("MCPServer", "MCPAgent", "ToolPolicy"))
         found["start to steady, s"] = time.monotonic() - began
+        found["processor time of that start, s"] = cpu(operator)
         found["writes of that start"] = writes(operator)
         note("a policy changes")
+        used, written = cpu(operator), writes(operator)
         found["policy change to all ConfigMaps, s"] = change_policy(given, requests)
         until(operator.steady)
+        found["processor time of that change, s"] = cpu(operator) - used
+        found["writes of that change"] = writes(operator) - written
         time.sleep(10)
         note("at rest")
         found |= rest(operator, given.rest)
@@ -139,6 +143,7 @@ def configs(requests: kube.Requests) -> dict[tuple[str, str], str]:
 def rest(operator: Operator, seconds: float) -> dict[str, float]:
     """Watch a process that has nothing to do."""
     used, written, looked, began = cpu(operator), writes(operator), looks(operator), time.monotonic()
+    asked = requests_made(operator)
     time.sleep(seconds)
     took = time.monotonic() - began
     return {
@@ -146,6 +151,7 @@ def rest(operator: Operator, seconds: float) -> dict[str, float]:
         "RSS at rest, MB": rss(operator),
         "writes at rest": writes(operator) - written,
         "looks at rest": looks(operator) - looked,
+        "requests at rest": requests_made(operator) - asked,
     }
 
 
@@ -153,6 +159,12 @@ def looks(operator: Operator) -> int:
     """Say how many reconciliations of servers and agents there were."""
     prefix = tuple(f'mcp_operator_reconcile_seconds_count{{kind="{kind}"' for kind in ("MCPServer", "MCPAgent"))
     return sum(int(line.rpartition(" ")[2]) for line in operator.metrics if line.startswith(prefix))
+
+
+def requests_made(operator: Operator) -> int:
+    """Say how many requests there were to the API server."""
+    lines = [line for line in operator.metrics if line.startswith("mcp_operator_api_requests_total{")]
+    return sum(int(line.rpartition(" ")[2]) for line in lines)
 
 
 def ready_agents(operator: Operator) -> int:

@@ -222,6 +222,14 @@ def test_a_tenant_cannot_add_a_debugging_container(enforced: Kubectl) -> None:
         enforced(TENANT, "debug", "dev", "--image=busybox:1", "--target=agent", "--profile=general")
 
 
+@pytest.mark.requirement("O-15")
+def test_a_tenant_cannot_add_a_debugging_container_beside_injected_sidecars(enforced: Kubectl) -> None:
+    labelled = {"name": "web", "labels": {names.LABEL_AGENT: "web"}}
+    enforced.apply({"apiVersion": "v1", "kind": "Pod", "metadata": labelled, "spec": POD_SPEC})
+    with pytest.raises(KubectlError, match=r"this Pod has an agent's sidecars"):
+        enforced(TENANT, "debug", "web", "--image=busybox:1", "--target=agent", "--profile=general")
+
+
 # --- warnings
 
 

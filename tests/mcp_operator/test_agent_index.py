@@ -22,6 +22,7 @@ def test_agents_are_found_by_namespace_and_by_the_servers_that_they_name() -> No
     assert index.find("a") == [("a", "one"), ("a", "two")]
     assert index.find("") == [("a", "one"), ("a", "two"), ("b", "one")]
     assert index.find("c", "git") == []
+    assert len(index) == 3
 
 
 def test_what_an_agent_names_now_counts_and_one_that_is_gone_is_not_found() -> None:

@@ -163,3 +163,29 @@ def test_a_worker_that_hangs_is_named_and_one_that_works_is_not() -> None:
     let_go.set()
     assert controller.stop(BOUND)
     assert controller.stuck(limit=-1) == ""
+
+
+@pytest.mark.requirement("O-36")
+def test_who_comes_now_and_then_comes_a_little_later_each_time_and_never_before_it_is_time() -> None:
+    time = [0.0]
+    queue = WorkQueue(lambda: time[0])
+    keys = [Key("A", "", str(number)) for number in range(20)]
+    looked = threading.Barrier(2)
+
+    class Reconciler:
+        def reconcile(self, _namespace: str, name: str, /) -> float | None:
+            if name == keys[-1].name:
+                looked.wait(BOUND)
+            return 100.0
+
+    controller = Controller(queue, {"A": Reconciler()}, workers=1)
+    for key in keys:
+        queue.add(key)
+    controller.start()
+    looked.wait(BOUND)
+    assert controller.stop(BOUND)
+    due = []
+    for time[0] in (99.9, 105.0, 110.1):
+        due.append(queue.waiting()[0])
+    assert due[0] == 0
+    assert 0 < due[1] < due[2] == len(keys)

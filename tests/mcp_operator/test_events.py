@@ -32,6 +32,10 @@ def build(progress: str | None, started: str = "1") -> MCPServerStatus:
     return MCPServerStatus(build=BuildStatus(key="k", started_at=started, progress=progress))
 
 
+def tried(kind: str) -> MCPServerStatus:
+    return MCPServerStatus(source_kind=kind, build=BuildStatus(key="k", revision="1.2", started_at="1"))
+
+
 @pytest.mark.requirement("F-08")
 def test_a_build_has_started_when_it_leaves_the_queue_and_only_once() -> None:
     reasons = [
@@ -45,6 +49,13 @@ def test_a_build_has_started_when_it_leaves_the_queue_and_only_once() -> None:
         ]
     ]
     assert reasons == [[], [], ["BuildStarted"], [], ["BuildStarted"]]
+
+
+@pytest.mark.requirement("O-02")
+def test_an_image_that_is_there_already_is_not_said_to_be_built() -> None:
+    of = {kind: events.of_server(MCPServerStatus(), tried(kind)) for kind in ("pypi", "image")}
+    assert of["pypi"][0].note == "Building 1.2, build number 1"
+    assert of["image"][0].note == "Trying out image 1.2, build number 1"
 
 
 def test_stalling_is_told_once_for_each_reason() -> None:
@@ -102,6 +113,16 @@ def test_the_first_tools_of_an_agent_are_no_change_of_policy() -> None:
     other = MCPAgentStatus(tools=AgentTools(visible=1, total=1, names=["b"]), pod_name="dev")
     assert events.of_agent(none, some) == []
     assert [each.note for each in events.of_agent(some, other)] == ["1 of 1 tools are visible now: 1 came, 1 went"]
+
+
+@pytest.mark.requirement("O-02")
+def test_what_an_agent_waits_for_is_told_once_where_it_is_somebodys_work() -> None:
+    none = MCPAgentStatus()
+    missing = MCPAgentStatus(conditions=[condition("Ready", "False", "SecretMissing")])
+    starting = MCPAgentStatus(conditions=[condition("Ready", "False", "PodStarting")])
+    assert [(each.reason, each.type) for each in events.of_agent(none, missing)] == [("SecretMissing", "Warning")]
+    assert events.of_agent(missing, missing) == []
+    assert events.of_agent(none, starting) == []
 
 
 def test_a_change_among_more_tools_than_a_status_names_is_told_by_their_numbers() -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mcp_operator import handlers
-from mcp_operator.cluster import SERVER
+from mcp_operator.cluster import AGENT, SERVER
 from mcp_operator.metrics import Metrics
+from mcp_operator.own_writes import OwnWrites, Place
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def call(handler: Callable[..., Coroutine[object, object, None]], **arguments: o
 @pytest.mark.requirement("F-08")
 def test_handlers_only_put_keys() -> None:
     keys: list[Key] = []
-    call(handlers._ours(SERVER, keys.append, Metrics()), body={}, namespace="team", name="one")
+    call(handlers._ours(SERVER, keys.append, Metrics(), OwnWrites(keys.append)), body={}, namespace="team", name="one")
     call(handlers._namespaces(keys.append, ()), name="team")
     assert keys == [Key(SERVER.kind, "team", "one"), Key("Namespace", "", "team")]
 
@@ -35,10 +36,26 @@ def test_namespaces_that_are_not_served_are_nothing_to_us() -> None:
     assert keys == [Key("Namespace", "", "team")]
 
 
+@pytest.mark.requirement("O-36")
+def test_what_the_operator_has_written_itself_wakes_nobody_unless_it_is_listed_or_gone() -> None:
+    keys: list[Key] = []
+    own = OwnWrites(keys.append)
+    with own.writing(Place(AGENT.plural, "team", "dev")) as came_to:
+        came_to("7")
+    handler = handlers._ours(AGENT, keys.append, Metrics(), own)
+    body = {"metadata": {"resourceVersion": "7"}}
+    call(handler, body=body, namespace="team", name="dev")
+    assert keys == []
+    for kind in (None, "ADDED", "DELETED"):
+        call(handler, body=body, namespace="team", name="dev", type=kind)
+    call(handler, body={"metadata": {"resourceVersion": "8"}}, namespace="team", name="dev")
+    assert keys == [Key(AGENT.kind, "team", "dev")] * 4
+
+
 @pytest.mark.requirement("O-35")
 def test_conditions_are_counted_while_their_object_is_there() -> None:
     metrics = Metrics()
-    handler = handlers._ours(SERVER, lambda _: None, metrics)
+    handler = handlers._ours(SERVER, lambda _: None, metrics, OwnWrites(lambda _: None))
     call(handler, body=READY, namespace="team", name="one")
     assert 'conditions{kind="MCPServer",type="Ready",status="True",reason="Succeeded"} 1' in metrics.text()
     call(handler, body=READY, namespace="team", name="one", type="DELETED")

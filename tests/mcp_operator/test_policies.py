@@ -82,6 +82,25 @@ def test_a_build_that_failed_for_a_passing_reason_is_due_after_a_growing_and_bou
     assert delays == [15, 30, 60, policies.RETRY_CAP]
 
 
+@pytest.mark.requirement("O-01")
+@pytest.mark.parametrize(
+    ("step", "given", "now", "reason"),
+    [
+        ("Fetch", "1", "1", "FailedBefore"),
+        ("Fetch", "1", "2", "CredentialsChanged"),
+        ("Push", "1", None, "CredentialsChanged"),
+        ("Build", "1", "2", "FailedBefore"),
+        ("Fetch", None, "2", "FailedBefore"),
+    ],
+)
+def test_what_failed_for_good_is_built_again_with_other_credentials_where_it_used_them(
+    step: str, given: str | None, now: str | None, reason: str
+) -> None:
+    last = failed(transient=False).model_copy(update={"failed_step": step, "credentials": given})
+    facts = BuildFacts(key="new", image_key=None, last=last, now=NOW, credentials=now)
+    assert policies.rebuild(facts).reason == reason
+
+
 def pod(**changes: object) -> policies.PodVerdict:
     facts: dict[str, object] = {
         "exists": True,

@@ -13,7 +13,7 @@ from fake_cluster import AGENT, SERVER, FakeCluster
 from mcp_operator import reports, sightings
 from mcp_operator.own_secrets import ReportTokens
 from mcp_operator.reports import Reports, Target
-from mcp_operator.sightings import Drift, UnreadableError
+from mcp_operator.sightings import Drift, Sighting, UnreadableError, Upstream
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class World:
         self.shown: list[tuple[str, str]] = []
         self.tokens = ReportTokens(FakeCluster(), "mcp-system", lambda size: b"k" * size)
         self.reports = Reports(self.tokens, self.woken.append, fetch=self.fetch)
-        self.reports.track(*PLACE, TARGET)
+        self.reports.track(*PLACE, [TARGET])
 
     def fetch(self, address: str, token: str) -> bytes:
         self.shown.append((address, token))
@@ -80,6 +80,13 @@ def test_what_a_toolman_sees_is_kept_and_wakes_its_agent_once(world: World) -> N
     assert found is not None
     assert (found.visible, found.total, found.upstreams[0].name, found.upstreams[0].running) == (1, 2, "git", True)
     assert world.woken == [Key(AGENT.kind, *PLACE)]
+
+
+@pytest.mark.requirement("O-36")
+def test_of_many_toolmans_each_is_asked_less_often(world: World) -> None:
+    for number in range(999):
+        world.reports.track("team", f"x{number}", [TARGET])
+    assert world.ask() == 1000 / reports.RATE > reports.INTERVAL
 
 
 def test_each_toolman_is_asked_with_a_token_of_its_own(world: World) -> None:
@@ -122,7 +129,7 @@ def test_what_is_gone_is_forgotten_and_its_servers_are_looked_at(world: World) -
     world.says = report(entry("read", "differs"))
     world.ask(times=2)
     world.woken.clear()
-    world.reports.track(*PLACE, None)
+    world.reports.track(*PLACE, [])
     assert world.woken == [Key(SERVER.kind, "team", "git")]
     assert world.reports.of_agent(*PLACE) is None
     world.ask()
@@ -148,7 +155,7 @@ def test_pods_are_asked_soon_and_again_and_nobody_is_asked_after_the_end() -> No
 
     found = Reports(world.tokens, world.woken.append, clock=lambda: now[0], fetch=fetch)
     now[0] = 10.0
-    found.track(*PLACE, TARGET)
+    found.track(*PLACE, [TARGET])
     now[0] += reports.SOON
     found.start()
     assert asked.wait(BOUND)
@@ -250,3 +257,28 @@ def test_an_answer_without_an_end_or_without_a_report_is_given_up(
     monkeypatch.setattr(reports, "TIMEOUT", 0.5)
     with pytest.raises(OSError, match=r"too|timed|report"):
         reports.get_report("127.0.0.1", "secret", toolman.port)
+
+
+@pytest.mark.requirement("O-15")
+def test_of_several_toolmans_of_an_agent_the_worst_is_told_and_one_that_goes_takes_only_its_own_along(
+    world: World,
+) -> None:
+    other = Target("agent-uid", "other-uid", "192.0.2.8")
+    world.reports.track(*PLACE, [TARGET, other])
+    world.ask()
+    world.says = report(entry("read", "differs"), entry("write"))
+    for _ in range(2):
+        world.reports.ask(PLACE, other)
+    found = world.reports.of_agent(*PLACE)
+    assert found is not None
+    assert (found.visible, found.total) == (1, 2)
+    assert "changed: read" in world.reports.drift("team", "git")
+    world.woken.clear()
+    world.reports.track(*PLACE, [TARGET])
+    assert world.reports.drift("team", "git") == ""
+    assert world.woken == [Key(SERVER.kind, "team", "git")]
+    assert world.reports.of_agent(*PLACE) == Sighting(1, 1, (Upstream("git", running=True, problem=""),))
+
+
+def test_no_toolman_has_told_anything_before_it_was_asked(world: World) -> None:
+    assert world.reports.of_agent(*PLACE) is None

@@ -108,3 +108,26 @@ def test_many_at_once_wait_for_one_answer() -> None:
     for thread in threads:
         thread.join(BOUND)
     assert world.cluster.read_count == 1
+
+
+def test_what_is_found_is_shared_like_what_is_read_and_what_it_was_found_from_is_not_kept() -> None:
+    world = World()
+    world.now = 10
+
+    def find() -> int:
+        return len(world.api.list(POLICY))
+
+    for moment, expected in ((3, 0), (10, 0), (11, 1)):
+        with snapshots.since(moment):
+            assert snapshots.shared(world.api, "count", find) == expected
+        world.cluster.objects["toolpolicies", "", "cap"] = {}
+        world.now = 11
+    assert world.cluster.read_count == 2
+    assert list(world.api._held) == [("", "count")]
+
+
+def test_where_nothing_is_shared_it_is_found_each_time() -> None:
+    world = World()
+    for _ in range(2):
+        assert list(snapshots.shared(world.cluster, "all", lambda: world.cluster.list(POLICY))) == []
+    assert world.cluster.read_count == 2

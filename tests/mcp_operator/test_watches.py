@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp_operator import access, cluster, watches
 from mcp_operator.metrics import Metrics
+from mcp_operator.own_writes import OwnWrites, Place
 from mcp_operator.watches import Watched, Watches
 from mcp_operator.workqueue import Key
 
@@ -116,6 +117,22 @@ def test_an_api_server_that_is_down_is_asked_until_it_answers() -> None:
     world.watches.stop()
 
 
+def test_what_the_operator_has_written_itself_wakes_nobody_unless_it_is_listed() -> None:
+    woken: queue.SimpleQueue[Key] = queue.SimpleQueue()
+    own = OwnWrites(woken.put)
+    with own.writing(Place("pods", "team", "dev")) as came_to:
+        came_to("7")
+    changes = [("dev", "7"), ("new", "8"), ("dev", "9")]
+    events = [{"type": "MODIFIED", "object": pod(name, version=version)} for name, version in changes]
+    world = World(page(pod("dev", version="7")), events, own=own)
+    assert world.key() == DEV  # it was listed
+    assert [woken.get(timeout=BOUND), woken.get(timeout=BOUND)] == [DEV, DEV]
+    for _ in range(3):
+        world.question()  # by the third, all events have been told
+    assert woken.empty()
+    world.watches.stop()
+
+
 def test_bookmarks_move_on_and_wake_nobody() -> None:
     mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "99"}}}
     world = World(page(), [mark], [])
@@ -146,3 +163,16 @@ def test_each_served_namespace_is_watched_by_itself() -> None:
     asked = [world.question()[:2] for _ in range(4)]
     assert sorted(asked) == [("list", "a"), ("list", "b"), ("watch", "a"), ("watch", "b")]
     world.watches.stop()
+
+
+@pytest.mark.requirement("O-15")
+def test_a_pod_of_another_workload_wakes_the_agent_whose_sidecars_it_has() -> None:
+    labelled = {"metadata": {"namespace": "team", "name": "web-1", "labels": {"toolman.dev/agent": "dev"}}}
+    api = Api(page(labelled))
+    woken: queue.SimpleQueue[Key] = queue.SimpleQueue()
+    found = Watches(api, woken.put, owned=watches.INJECTED)
+    found.start()
+    assert woken.get(timeout=BOUND) == DEV
+    selector = api.asked.get(timeout=BOUND)[2]["labelSelector"]
+    assert selector == "toolman.dev/agent,app.kubernetes.io/managed-by!=mcp-operator", "not those of our own making"
+    found.stop()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from mcp_operator.workqueue import BACKOFF_CAP, BACKOFF_FIRST, Key, Lanes, WorkQueue, backoff
+from mcp_operator.workqueue import BACKOFF_CAP, BACKOFF_FIRST, Key, Lanes, WorkQueue, backoff, is_uncalled
 
 BOUND = 10
 ONE, TWO = Key("MCPServer", "team", "one"), Key("MCPServer", "team", "two")
@@ -141,3 +141,53 @@ def test_a_worker_knows_when_the_latest_event_came_for_what_it_has_in_hand() -> 
     time.now = 30
     assert ready(queue) == ONE
     assert queue.woken(ONE) == 19  # when it was due, not when the appointment was made
+
+
+@pytest.mark.requirement("O-36")
+def test_who_comes_again_without_any_event_may_be_given_what_is_a_little_older() -> None:
+    time = Time()
+    queue = WorkQueue(time, tolerance=30)
+    queue.add(ONE, 100)
+    time.now = 100
+    assert ready(queue) == ONE
+    assert queue.woken(ONE) == 70
+
+
+@pytest.mark.requirement("O-36", "O-20")
+def test_after_an_event_nobody_is_given_what_is_older_not_even_when_he_has_failed_meanwhile() -> None:
+    time = Time()
+    queue = WorkQueue(time, tolerance=30)
+    queue.add(ONE, 100)
+    time.now = 50
+    queue.add(ONE)
+    assert ready(queue) == ONE
+    assert queue.woken(ONE) == 50
+    delay = queue.retry(ONE)
+    queue.done(ONE)
+    time.now += delay
+    assert ready(queue) == ONE
+    assert queue.woken(ONE) >= 50
+
+
+@pytest.mark.requirement("O-36", "O-30")
+def test_a_worker_knows_whether_anything_has_called_for_the_look() -> None:
+    time = Time()
+    queue = WorkQueue(time)
+
+    def called() -> bool:
+        assert ready(queue) == ONE
+        with queue.in_hand(ONE):
+            return not is_uncalled()
+
+    queue.add(ONE, 10)
+    time.now = 10
+    assert not called()
+    delay = queue.retry(ONE)
+    queue.done(ONE)
+    queue.add(ONE)
+    assert called()
+    queue.retry(ONE)  # it has failed: what it was called for is still to be done
+    queue.done(ONE)
+    time.now += 2 * delay
+    assert called()
+    assert not is_uncalled()

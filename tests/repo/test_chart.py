@@ -67,7 +67,7 @@ def test_the_defaults_of_the_chart_are_those_of_the_operator() -> None:
         entry.name
         for entry in fields(settings.Settings)
         if getattr(read, entry.name) != entry.default
-        and entry.name not in {"registry", "image_toolman", "image_wrapper"}
+        and entry.name not in {"registry", "image_toolman", "image_wrapper", "webhook_port", "webhook_hosts"}
     }
     assert different == set()
 
@@ -166,8 +166,9 @@ def test_networks_of_the_cluster_reach_the_operator_and_are_checked() -> None:
 
 @pytest.mark.requirement("O-35")
 def test_the_read_api_is_there_only_if_wanted_and_with_the_certificate_that_is_named() -> None:
-    assert not any(each["kind"] == "Service" for each in _render())
-    wanted = ("--set", "readApi.enabled=true", "--set", "readApi.tlsSecret=read-api-tls")
+    assert not any(each["metadata"]["name"].endswith("-read-api") for each in _render())
+    alone = ("--set", "injection.enabled=false")
+    wanted = ("--set", "readApi.enabled=true", "--set", "readApi.tlsSecret=read-api-tls", *alone)
     service = _one(_render(*wanted), "Service")
     assert service["spec"]["ports"] == [{"name": "https", "port": 8443, "targetPort": "read-api"}]
     (container,) = _pod(*wanted)["containers"]
@@ -184,3 +185,44 @@ def test_an_installation_may_deny_by_default() -> None:
     assert settings.from_environment(given).default_access == "Deny"
     with pytest.raises(settings.SettingsError, match="TOOLMAN_DEFAULT_ACCESS must be one of Allow, Deny"):
         settings.from_environment({**given, "TOOLMAN_DEFAULT_ACCESS": "deny"})
+
+
+@pytest.mark.requirement("O-15")
+def test_the_webhooks_fail_closed_for_labelled_pods_and_delay_nothing_else() -> None:
+    documents = _render("--set", "watchNamespaces={team}")
+    (mutating,), (keeping, warning) = (
+        next(each["webhooks"] for each in documents if each["kind"] == f"{kind}WebhookConfiguration")
+        for kind in ("Mutating", "Validating")
+    )
+    served = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team"]}]}
+    for webhook in (mutating, keeping, warning):
+        assert webhook["sideEffects"] == "None"
+        assert webhook["namespaceSelector"] == served
+        assert webhook["matchConditions"][0]["name"] == "not-the-operator"
+        assert set(webhook["clientConfig"]) == {"service"}, "the operator says whom to trust, and the path"
+    for webhook in (mutating, keeping):
+        assert webhook["failurePolicy"] == "Fail"
+        assert webhook["objectSelector"] == {"matchExpressions": [{"key": names.LABEL_AGENT, "operator": "Exists"}]}
+    assert (warning["failurePolicy"], warning["timeoutSeconds"]) == ("Ignore", 2)
+    assert mutating["reinvocationPolicy"] == "IfNeeded"
+    assert [each["name"] for each in (mutating, keeping, warning)] == [
+        names.WEBHOOK_INJECT,
+        names.WEBHOOK_KEEP,
+        names.WEBHOOK_WARN,
+    ]
+    assert {each["metadata"]["name"] for each in documents if "webhooks" in each} == {names.WEBHOOKS}
+
+
+@pytest.mark.requirement("O-15")
+def test_the_webhooks_are_served_where_the_api_server_asks_and_nowhere_when_disabled() -> None:
+    documents = _render()
+    service = next(each for each in documents if each["metadata"]["name"] == "mcp-operator-webhooks" and "spec" in each)
+    (container,) = _pod()["containers"]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert given["TOOLMAN_WEBHOOK_HOSTS"] == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports[service["spec"]["ports"][0]["targetPort"]] == int(given["TOOLMAN_WEBHOOK_PORT"])
+    without = _render("--set", "injection.enabled=false")
+    assert not any("webhooks" in each for each in without)
+    (container,) = _pod("--set", "injection.enabled=false")["containers"]
+    assert {"name": "TOOLMAN_WEBHOOK_PORT", "value": "0"} in container["env"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from mcp_operator import conditions, settings
+from mcp_operator import conditions, crds, settings
 from mcp_operator.images import reasons
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.policy import ToolPolicySpec
@@ -45,7 +45,7 @@ def test_the_map_in_architecture_names_every_module_and_no_other() -> None:
 
 
 def test_the_reference_names_every_setting_and_its_default() -> None:
-    reference = _text("docs/reference.md")
+    reference = _text("docs/reference/settings.md")
     missing = [entry.name for entry in fields(settings.Settings) if settings.variable(entry.name) not in reference]
     assert not missing
 
@@ -55,7 +55,7 @@ def _constants(module: ModuleType) -> set[str]:
 
 
 def test_the_reference_names_every_condition_and_reason() -> None:
-    reference = _text("docs/reference.md")
+    reference = _text("docs/reference/conditions.md")
     missing = [
         text
         for text in _constants(conditions) | {reason.value for reason in reasons.Reason}
@@ -64,12 +64,32 @@ def test_the_reference_names_every_condition_and_reason() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"])
-def test_every_relative_link_and_script_named_in_a_document_exists(name: str) -> None:
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md"))
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_heading_and_script_named_in_a_document_exists(name: str) -> None:
     text = _text(name)
-    links = {target for target in re.findall(r"\]\(([^)#:]+)\)", text) if "://" not in target}
-    scripts = set(re.findall(r"`?(scripts/[a-z-]+)\b", text))
-    assert [target for target in sorted(links | scripts) if not (ROOT / target).exists()] == []
+    missing = [
+        script for script in set(re.findall(r"(?<![\w/])(scripts/[a-z-]+)\b", text)) if not (ROOT / script).exists()
+    ]
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        path = (ROOT / name).parent / file if file else ROOT / name
+        if not path.exists() or (heading and path.suffix == ".md" and heading not in _headings(path)):
+            missing.append(target)
+    assert missing == []
+
+
+def _headings(path: Path) -> set[str]:
+    """Give the anchors of a page's headings, as forges make them."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
 def test_the_yaml_of_the_readme_is_short_and_fits_the_models() -> None:
@@ -78,3 +98,16 @@ def test_the_yaml_of_the_readme_is_short_and_fits_the_models() -> None:
     for block in blocks:
         for document in yaml.safe_load_all(block):
             MODELS[document["kind"]].model_validate(document["spec"])
+
+
+def test_the_readme_shows_the_columns_that_kubectl_shows() -> None:
+    shown = [line.split() for line in _text("README.md").splitlines() if line.startswith("NAME ")]
+    columns = {kind.kind: [column.name.upper() for column in kind.columns if not column.wide] for kind in crds.KINDS}
+    assert shown == [["NAME", *columns["MCPServer"]], ["NAME", *columns["MCPAgent"]]]
+
+
+@pytest.mark.parametrize("kind", sorted(MODELS))
+def test_the_reference_says_of_every_field_what_it_is(kind: str) -> None:
+    rows = [line for line in _text(f"docs/reference/{kind.lower()}.md").splitlines() if line.startswith("| `")]
+    assert rows
+    assert [row for row in rows if not row.removesuffix("|").rpartition("|")[2].strip()] == []

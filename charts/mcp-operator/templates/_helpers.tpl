@@ -26,3 +26,13 @@ labels:
 {{- if kindIs "invalid" .Values.engine.socketGroup }}{{ fail (printf "engine.socketGroup is not set: give the group that owns the engine's socket on the node, the output of: stat -c %%g %s" .Values.engine.socket) }}{{ end -}}
 {{- int64 .Values.engine.socketGroup -}}
 {{- end }}
+
+{{- define "mcp-operator.served" -}}
+{{- with .Values.watchNamespaces -}}
+namespaceSelector:
+  matchExpressions:
+  - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+{{- else -}}
+namespaceSelector: {}
+{{- end }}
+{{- end }}

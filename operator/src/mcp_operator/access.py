@@ -210,6 +210,21 @@ BIND_GUARD_ROLE: Final = Access(
 )
 """Naming others in the binding takes this, or all that the role allows."""
 
+# --- webhooks
+_REGISTRATION = "admissionregistration.k8s.io"
+WEBHOOKS: Final = {
+    "Mutating": _of(_REGISTRATION, "v1", "mutatingwebhookconfigurations"),
+    "Validating": _of(_REGISTRATION, "v1", "validatingwebhookconfigurations"),
+}
+GET_WEBHOOKS: Final = {
+    kind: Access(verb="get", resource=each, scope=Scope.CLUSTER, name=names.WEBHOOKS) for kind, each in WEBHOOKS.items()
+}
+PATCH_WEBHOOKS: Final = {
+    kind: Access(verb="patch", resource=each, scope=Scope.CLUSTER, name=names.WEBHOOKS, content=STRATEGIC_PATCH)
+    for kind, each in WEBHOOKS.items()
+}
+"""Whom the API server is to trust there, and at which path it asks."""
+
 # --- the operator's own Secrets
 CREATE_OWN_SECRET: Final = Access(verb="create", resource=SECRETS, scope=Scope.OWN)
 """Cannot be limited to a name: that is what the API server does not know yet."""

@@ -33,6 +33,10 @@ class AgentIndex:
             if not agents:
                 del self._agents[namespace]
 
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._agents.values()))
+
     def find(self, namespace: str, server: str | None = None) -> list[tuple[str, str]]:
         """Give namespace and name of the agents of a namespace (of all when empty), or of those that name a server."""
         with self._lock:

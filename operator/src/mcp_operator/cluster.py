@@ -71,8 +71,8 @@ class Objects(Protocol):
     def list(self, kind: Kind, namespace: str = "") -> Sequence[Manifest]:
         """Read all objects of a kind."""
 
-    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> None:
-        """Merge-patch the status of the very object ``raw``.
+    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> Manifest | None:
+        """Merge-patch the status of the very object ``raw``; give the object as it is stored, where that is known.
 
         Raises:
             NotFoundError: It is gone.
@@ -110,8 +110,8 @@ class Workloads(Protocol):
     def config_map(self, namespace: str, name: str) -> Manifest | None:
         """Read a ConfigMap; None when it is not there."""
 
-    def apply_config_map(self, manifest: Manifest) -> None:
-        """Apply a ConfigMap as our field manager."""
+    def apply_config_map(self, manifest: Manifest) -> Manifest | None:
+        """Apply a ConfigMap as our field manager; give it as it is stored, where that is known."""
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """Read a Pod; None when it is not there."""
@@ -128,8 +128,8 @@ class Workloads(Protocol):
     def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Delete this very Pod; nothing happens when it is gone already."""
 
-    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
-        """Set annotations of this very Pod.
+    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> Manifest | None:
+        """Set annotations of this very Pod; give it as it is stored, where that is known.
 
         Raises:
             NotFoundError: It is gone.

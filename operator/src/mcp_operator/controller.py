@@ -22,7 +22,8 @@ WORKERS: Final = 8
 LONG: Final = 60.0
 """Seconds from which on a delay is no appointment but "now and then"."""
 SPREAD: Final = 0.1
-"""Of such a delay: a thousand objects that were looked at together come again one after the other."""
+"""Of such a delay, added to it: a thousand objects that were looked at together come again one after the other. Never
+less: who comes before it is time finds nothing to do and has to come again."""
 STUCK_SECONDS: Final = 900.0
 """With one object in hand: every request has a bound, and no sum of them comes near this."""
 
@@ -93,7 +94,7 @@ class Controller:
             started = self._in_hand[key] = time.monotonic()
             result = "failed"
             try:
-                with logs.about(key), snapshots.since(self._queue.woken(key)):
+                with logs.about(key), snapshots.since(self._queue.woken(key)), self._queue.in_hand(key):
                     result = self._reconcile(key)
             finally:
                 del self._in_hand[key]
@@ -119,7 +120,7 @@ class Controller:
         self._queue.succeeded(key)
         self._logged.pop(key, None)
         if delay is not None:
-            self._queue.add(key, delay * random.uniform(1 - SPREAD, 1 + SPREAD) if delay >= LONG else delay)  # noqa: S311
+            self._queue.add(key, delay * random.uniform(1, 1 + SPREAD) if delay >= LONG else delay)  # noqa: S311
         return "done"
 
     def _report(self, key: Key, delay: float) -> None:

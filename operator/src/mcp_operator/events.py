@@ -33,9 +33,9 @@ NAME_LENGTH = 200
 """Characters of the object's name in its Events' names."""
 
 BUILD_STARTED: Final = "BuildStarted"
-"""MCPServer: fetching and building began."""
+"""MCPServer: fetching and building began; of an image that is there already, trying it out."""
 IMAGE_BUILT: Final = "ImageBuilt"
-"""MCPServer: a new image is verified, pushed and in service."""
+"""MCPServer: a new image is verified and in service; one that was built is in the registry, too."""
 TOOLS_CHANGED: Final = "ToolsChanged"
 """MCPServer, remote: what it offers is known for the first time, or is something else than before."""
 CHANGES_HELD: Final = "ChangesHeld"
@@ -50,6 +50,8 @@ SERVERS_CHANGED: Final = "ServersChanged"
 """MCPAgent: servers of its Pod were given other images or Secrets, and are started again in place."""
 SUSPENDED: Final = "Suspended"
 """MCPAgent: its Pod was deleted because spec.suspend is set."""
+AGENT_GONE: Final = "AgentGone"
+"""Pod of another workload, warning: it was deleted, since the MCPAgent whose sidecars it has is gone."""
 RUN_SUCCEEDED: Final = "RunSucceeded"
 """MCPAgent: it ran to completion; the note says how it ended."""
 POLICY_CHANGED: Final = "PolicyChanged"
@@ -123,7 +125,11 @@ class Recorder:
 
 def of_server(before: MCPServerStatus, after: MCPServerStatus) -> list[Event]:
     """Give the Events for a change of an MCPServer's status."""
-    found = [_build_started(before.build, after.build), _put_into_service(before, after), _held(before, after)]
+    found = [
+        _build_started(before.build, after.build, after.source_kind),
+        _put_into_service(before, after),
+        _held(before, after),
+    ]
     failed = _build_failed(before.build, after.build)
     quiet = after.build is not None and after.build.failed_step is not None
     trouble = None if quiet else _trouble(before.conditions, after.conditions)
@@ -146,14 +152,23 @@ def of_agent(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
         change = _change(before.tools, after.tools)
         note = f"{after.tools.visible} of {after.tools.total} tools are visible now: {change}"
         events.append(Event(POLICY_CHANGED, note))
-    return [*events, *_verdict(before.conditions, after.conditions)]
+    return [*events, *_waits(before.conditions, after.conditions), *_verdict(before.conditions, after.conditions)]
+
+
+def _waits(before: Sequence[Condition], after: Sequence[Condition]) -> list[Event]:
+    """Tell what an agent waits for that is somebody's work, and that no Event about its Pod tells."""
+    ready, earlier = conditions.find(after, conditions.READY), conditions.find(before, conditions.READY)
+    if ready is None or ready.reason not in conditions.SOMEBODYS_WORK:
+        return []
+    is_new = earlier is None or earlier.reason != ready.reason
+    return [Event(ready.reason, ready.message, "Warning")] if is_new else []
 
 
 def _over(before: RunStatus | None, after: RunStatus | None) -> list[Event]:
     """Tell of a run that succeeded; one that failed stalls, and that is told of anyway."""
     if after is None or after.result != "Succeeded" or (before is not None and before.result is not None):
         return []
-    return [Event(RUN_SUCCEEDED, f"{after.container} ended with {after.exit_code}", action="Run")]
+    return [Event(RUN_SUCCEEDED, f"container {after.container} ended with exit code {after.exit_code}", action="Run")]
 
 
 def _widened(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
@@ -189,13 +204,15 @@ def of_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> li
     return _verdict(before, after)
 
 
-def _build_started(before: BuildStatus | None, after: BuildStatus | None) -> Event | None:
+def _build_started(before: BuildStatus | None, after: BuildStatus | None, source: str | None) -> Event | None:
     if after is None or not _runs(after):
         return None
     if before is not None and _runs(before) and before.key == after.key:
         return None
     again = f", attempt {after.attempts}" if after.attempts > 1 else ""
-    return Event(BUILD_STARTED, f"Build {after.number} of {_short(after.revision)}{again}", action="Build")
+    what = "Trying out image" if source == "image" else "Building"
+    note = f"{what} {_short(after.revision)}, build number {after.number}{again}"
+    return Event(BUILD_STARTED, note, action="Build")
 
 
 def _put_into_service(before: MCPServerStatus, after: MCPServerStatus) -> Event | None:
@@ -205,7 +222,8 @@ def _put_into_service(before: MCPServerStatus, after: MCPServerStatus) -> Event 
     what = f"{_short(source.revision)} is in service: {after.tool_count} tools"
     if after.image is None:
         return Event(TOOLS_CHANGED, what)
-    took = f", built in {after.build.seconds} s" if after.build is not None and after.build.seconds else ""
+    how = "tried out" if after.source_kind == "image" else "built"
+    took = f", {how} in {after.build.seconds} s" if after.build is not None and after.build.seconds else ""
     return Event(IMAGE_BUILT, f"{what}, {after.image.reference}{took}", action="Build")
 
 

@@ -12,6 +12,7 @@ import kopf
 
 from mcp_operator import names
 from mcp_operator.cluster import AGENT, POLICY, SERVER
+from mcp_operator.own_writes import OwnWrites, Place
 from mcp_operator.reconcile import namespace
 from mcp_operator.workqueue import Key
 
@@ -27,19 +28,26 @@ REQUEST_TIMEOUT = 60.0
 """Seconds for a list; watches have limits of their own."""
 
 
-def registry(put: Callable[[Key], None], metrics: Metrics, namespaces: Collection[str] = ()) -> kopf.OperatorRegistry:
+def registry(
+    put: Callable[[Key], None],
+    metrics: Metrics,
+    namespaces: Collection[str] = (),
+    own: OwnWrites | None = None,
+) -> kopf.OperatorRegistry:
     """Give the handlers.
 
     Args:
         put: Takes the key of what changed; must return at once.
         metrics: Counts conditions.
         namespaces: Those that are served; empty for all.
+        own: Passes over what this process has written itself.
     """
+    own = own or OwnWrites(put)
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)(kopf.login_via_client)
     kopf.on.startup(registry=handlers)(_configure)
     for kind in (SERVER, AGENT, POLICY):
-        handler = _ours(kind, put, metrics)
+        handler = _ours(kind, put, metrics, own)
         kopf.on.event(names.GROUP, names.VERSION, kind.plural, registry=handlers, id=kind.plural)(handler)
     kopf.on.event("", "v1", "namespaces", registry=handlers, id="namespaces")(_namespaces(put, namespaces))
     return handlers
@@ -50,12 +58,16 @@ async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     settings.networking.request_timeout = REQUEST_TIMEOUT
 
 
-def _ours(kind: Kind, put: Callable[[Key], None], metrics: Metrics) -> Handler:
+def _ours(kind: Kind, put: Callable[[Key], None], metrics: Metrics, own: OwnWrites) -> Handler:
     async def changed(body: kopf.Body, namespace: str | None, name: str | None, **event: object) -> None:
         key = Key(kind.kind, namespace or "", name or "")
         conditions = (body.get("status") or {}).get("conditions") or []
         metrics.holds(key.kind, key.namespace, key.name, () if event["type"] == "DELETED" else conditions)
-        put(key)
+        if event["type"] == "MODIFIED":
+            place = Place(kind.plural, key.namespace, key.name)
+            own.told(key, place, str((body.get("metadata") or {}).get("resourceVersion")))
+        else:  # a list may leave out versions: what it gives is always news
+            put(key)
 
     return changed
 

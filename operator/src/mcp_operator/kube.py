@@ -23,6 +23,7 @@ from mcp_operator.kube_owned import OwnedCalls
 from mcp_operator.kube_references import ReferenceCalls
 from mcp_operator.kube_reviews import ReviewCalls
 from mcp_operator.kube_secrets import SecretCalls
+from mcp_operator.kube_webhooks import WebhookCalls
 from mcp_operator.kube_workloads import WorkloadCalls
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ class Requests:
         return response
 
 
-class Kubernetes(ObjectCalls, WorkloadCalls, OwnedCalls, ReferenceCalls, SecretCalls, LeaseCalls, ReviewCalls):
+class Kubernetes(
+    ObjectCalls, WorkloadCalls, OwnedCalls, ReferenceCalls, SecretCalls, LeaseCalls, ReviewCalls, WebhookCalls
+):
     """Our narrow view of one cluster. Thread-safe.
 
     Args:

@@ -32,12 +32,12 @@ class ObjectCalls(Calls):
         every = (namespace,) if namespace or right.scope is access.Scope.CLUSTER else self._namespaces or ("",)
         return [raw for each in every for raw in self._pages(right, each)]
 
-    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> None:
+    def patch_status(self, kind: Kind, raw: Manifest, patch: Manifest) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Objects`."""
         metadata = raw["metadata"]
         right = access.PATCH_STATUS[kind.plural]
         body = {"metadata": {"uid": metadata["uid"]}, "status": patch}
-        self._request(right, metadata.get("namespace", ""), metadata["name"], body=body)
+        return self._request(right, metadata.get("namespace", ""), metadata["name"], body=body)
 
     def apply_agent(self, manifest: Manifest) -> None:
         """See :class:`mcp_operator.cluster.Objects`."""
@@ -83,7 +83,9 @@ class ObjectCalls(Calls):
         query = {"limit": str(PAGE)}
         while True:
             page = self._request(right, namespace, query=query)
-            yield from page["items"]
+            for raw in page["items"]:
+                raw.get("metadata", {}).pop("managedFields", None)  # a third of each, and thousands are listed
+                yield raw
             proceed = page["metadata"].get("continue")
             if not proceed:
                 return

@@ -23,9 +23,9 @@ class WorkloadCalls(Calls):
             return self._request(access.GET_CONFIG_MAP, namespace, name)
         return None
 
-    def apply_config_map(self, manifest: Manifest) -> None:
+    def apply_config_map(self, manifest: Manifest) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Workloads`."""
-        self._apply(access.APPLY_CONFIG_MAP, manifest)
+        return self._apply(access.APPLY_CONFIG_MAP, manifest)
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Workloads`."""
@@ -47,10 +47,10 @@ class WorkloadCalls(Calls):
         with contextlib.suppress(cluster.NotFoundError, cluster.ConflictError):
             self._request(access.DELETE_POD, namespace, name, body=body)
 
-    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+    def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Workloads`."""
         with _another_is_conflict():
-            self._request(
+            return self._request(
                 access.PATCH_POD,
                 namespace,
                 name,
@@ -76,12 +76,12 @@ class WorkloadCalls(Calls):
                 body={"metadata": {"uid": metadata["uid"], "annotations": dict(annotations)}, "spec": spec},
             )
 
-    def _apply(self, right: access.Access, manifest: Manifest) -> None:
+    def _apply(self, right: access.Access, manifest: Manifest) -> Manifest:
         """Apply an object as our field manager: what it names is ours, what others have set besides stays."""
         metadata = manifest["metadata"]
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         place = (metadata.get("namespace", ""), metadata["name"])
-        self._request(right, *place, query=query, body=manifest)
+        return self._request(right, *place, query=query, body=manifest)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,8 @@ ANNOTATION_IN_PLACE = f"{GROUP}/in-place"
 """When images were last changed in place, and which containers ran before that, as JSON."""
 ANNOTATION_RUN = f"{GROUP}/run"
 """Of which run to completion a Pod is: a hash of the agent's spec."""
+ANNOTATION_INJECTED = f"{GROUP}/injected"
+"""On Pods of other workloads that were given an agent's sidecars: the UID of the MCPAgent."""
 
 # --- inside an agent's Pod
 INSTALL_CONTAINER = "mcp-install"
@@ -179,6 +181,18 @@ GUARD_TLS_VOLUME = "toolman-tls"
 GUARD_TLS_PATH = "/etc/toolman-tls"
 GUARD_ACCOUNT_VOLUME = "toolman-account"
 GUARD_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+# --- what the API server asks the operator before it stores something
+WEBHOOKS = "mcp-operator-webhooks"
+"""The MutatingWebhookConfiguration and the ValidatingWebhookConfiguration. The chart makes both."""
+WEBHOOK_INJECT = f"inject.{GROUP}"
+WEBHOOK_KEEP = f"keep.{GROUP}"
+WEBHOOK_WARN = f"warn.{GROUP}"
+
+
+def webhook_path(webhook: str, token: str) -> str:
+    """Give the path at which a webhook is served: who does not know the token finds nothing."""
+    return f"/{token}/{webhook.partition('.')[0]}"
 
 
 def guard(server: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -58,3 +60,38 @@ def parse(model: type[SpecT], raw: Mapping[str, Any]) -> Resource[SpecT]:
         spec=spec,
         status=raw.get("status") or {},
     )
+
+
+class Versions(Generic[SpecT]):
+    """Reads each version of an object once, of those that are looked at again and again. Thread-safe.
+
+    Args:
+        model: Of their spec.
+        limit: Versions that are kept.
+    """
+
+    def __init__(self, model: type[SpecT], limit: int) -> None:
+        self._model = model
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._read: OrderedDict[tuple[str, str], Resource[SpecT]] = OrderedDict()
+
+    def parse(self, raw: Mapping[str, Any]) -> Resource[SpecT]:
+        """Read an object; see :func:`parse`.
+
+        Raises:
+            InvalidSpecError: The spec does not fit the model.
+        """
+        metadata = raw["metadata"]
+        version = (str(metadata["uid"]), str(metadata.get("resourceVersion") or ""))
+        with self._lock:
+            found = self._read.get(version)
+        if found is not None:
+            return found
+        found = parse(self._model, raw)
+        if version[1]:
+            with self._lock:
+                self._read[version] = found
+                while len(self._read) > self._limit:
+                    self._read.popitem(last=False)
+        return found

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 import kopf
 
 from mcp_operator import cluster, handlers, kube, logs, probes, settings
+from mcp_operator.admission import serving as webhooks
 from mcp_operator.builder import ImageBuilder
 from mcp_operator.lease import Lease
 from mcp_operator.metrics import Metrics
 from mcp_operator.probes import Probes
 from mcp_operator.readapi import serving
 from mcp_operator.runtime import FullBuilder, Runtime
-from mcp_operator.watches import Watches
+from mcp_operator.watches import INJECTED, OWNED, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +65,14 @@ def run(health_port: int, make_builder: Callable[[Settings], FullBuilder] = Imag
         signal.signal(number, lambda *_: stop.set())
     asked = Probes(metrics)
     try:
-        with probes.answering(HEALTH_HOST, health_port, asked), serving.answering(chosen, api):
+        with (
+            probes.answering(HEALTH_HOST, health_port, asked),
+            serving.answering(chosen, api),
+            webhooks.answering(chosen, api),
+        ):
             return _lead(chosen, api, metrics, asked, make_builder, stop)
     except OSError as error:
-        sys.stderr.write(f"mcp-operator: cannot listen for probes or readers: {error}\n")
+        sys.stderr.write(f"mcp-operator: cannot listen for probes, readers or webhooks: {error}\n")
         return EXIT_FAILED
 
 
@@ -91,7 +96,9 @@ def _lead(
     try:
         chosen = replace(chosen, installation=chosen.installation or api.identity())
         runtime = Runtime(chosen, api, make_builder(chosen), metrics)
-        watches = Watches(api.requests, runtime.queue.add, chosen.watch_namespaces, metrics)
+        watched = (*OWNED, *INJECTED) if chosen.webhook_port else OWNED
+        put, namespaces = runtime.queue.add, chosen.watch_namespaces
+        watches = Watches(api.requests, put, namespaces, metrics, watched, runtime.own)
         return _work(_Parts(runtime, watches, chosen), asked, stop)
     except cluster.ClusterError as error:
         logger.error("the cluster cannot be told from others: %s", error)  # noqa: TRY400 - no bug, no trace
@@ -149,7 +156,9 @@ async def _watch(parts: _Parts, stop: threading.Event) -> None:
     beating = asyncio.create_task(parts.beat())
     try:
         await kopf.operator(
-            registry=handlers.registry(parts.runtime.queue.add, parts.runtime.metrics, parts.namespaces),
+            registry=handlers.registry(
+                parts.runtime.queue.add, parts.runtime.metrics, parts.namespaces, parts.runtime.own
+            ),
             standalone=True,
             clusterwide=not parts.namespaces,
             namespaces=parts.namespaces,

@@ -23,6 +23,10 @@ RETRY_FIRST: Final = 15.0
 """Seconds until a build that failed for a passing reason is tried again."""
 RETRY_CAP: Final = 900.0
 """Seconds at most: a registry that is down for hours should not be asked all the time, nor forgotten."""
+CREDENTIALS_RECHECK: Final = 30.0
+"""Seconds until the Secrets of a build that failed are looked at again: nobody tells of their changes."""
+WITH_CREDENTIALS: Final = frozenset({"Fetch", "Push"})
+"""Steps that use Secrets."""
 
 
 # --- builds
@@ -39,6 +43,7 @@ class BuildFacts:
         asked: Somebody asks for another attempt.
         last: The last build as the status has it, finished or not.
         now: The time, UTC.
+        credentials: Stands for the versions of the Secrets that a build would be given; None where it gets none.
     """
 
     key: str
@@ -47,6 +52,7 @@ class BuildFacts:
     now: datetime
     held_key: str | None = None
     asked: bool = False
+    credentials: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,18 @@ def _waits_for_approval(facts: BuildFacts) -> BuildVerdict | None:
 
 def _failed_and_asked_for(facts: BuildFacts) -> BuildVerdict | None:
     return BuildVerdict(build=True, reason="Asked") if facts.asked and _failed(facts) else None
+
+
+def _failed_with_credentials(facts: BuildFacts) -> BuildVerdict | None:
+    """Try what failed for good once more with other credentials, if it failed where these are used."""
+    last = facts.last
+    if last is None or not _failed(facts) or last.transient or last.credentials is None:
+        return None
+    if last.failed_step not in WITH_CREDENTIALS:
+        return None
+    if last.credentials == facts.credentials:
+        return BuildVerdict(build=False, reason="FailedBefore", delay=CREDENTIALS_RECHECK)
+    return BuildVerdict(build=True, reason="CredentialsChanged")
 
 
 def _failed_for_good(facts: BuildFacts) -> BuildVerdict | None:
@@ -118,6 +136,7 @@ _BUILD_CHAIN: Final[Sequence[Callable[[BuildFacts], BuildVerdict | None]]] = (
     _image_is_current,
     _waits_for_approval,
     _failed_and_asked_for,
+    _failed_with_credentials,
     _failed_for_good,
     _failed_just_now,
     _failed_some_time_ago,

@@ -1,4 +1,4 @@
-"""Asking toolmans what they see: each agent's Pod every half minute, a few at a time, with a token of the operator's.
+"""Asking toolmans what they see: each agent's Pod now and then, a few at a time, with a token of the operator's.
 
 What is found is kept here and wakes the MCPAgent, and the MCPServers whose tools are not as they were verified. It is
 for people to read: nothing that anybody may use depends on it.
@@ -16,17 +16,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcp_operator import cluster, names, sightings
-from mcp_operator.sightings import Sighting
+from mcp_operator.sightings import Drift, Sighting
 from mcp_operator.workqueue import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mcp_operator.own_secrets import ReportTokens
-    from mcp_operator.sightings import Drift
 
 INTERVAL: Final = 30.0
 """Seconds between two questions to one toolman."""
+RATE: Final = 10.0
+"""Questions in a second, to all together: of a thousand toolmans each is asked every hundred seconds."""
 SOON: Final = 3.0
 """Seconds until a Pod that has become ready is asked, and until a difference is looked at again: while a server is
 being replaced its tools and what is written down of them differ for a moment."""
@@ -88,7 +89,7 @@ class Reports:
         self._wake = wake
         self._clock = clock
         self._fetch = fetch or get_report
-        self._watched: dict[Place, _Watched] = {}
+        self._watched: dict[Place, dict[str, _Watched]] = {}
         self._due: list[tuple[float, Place, Target]] = []
         self._changed = threading.Condition()
         self._is_stopped = False
@@ -104,33 +105,34 @@ class Reports:
             self._is_stopped = True
             self._changed.notify()
 
-    def track(self, namespace: str, name: str, target: Target | None) -> None:
-        """Note where an agent's toolman is; None while it is nowhere."""
-        place = (namespace, name)
+    def track(self, namespace: str, name: str, targets: Iterable[Target]) -> None:
+        """Note where an agent's toolmans are: one for each of its Pods, nowhere while there are none."""
+        place, wanted = (namespace, name), {target.pod_uid: target for target in targets}
         with self._changed:
-            known = self._watched.get(place)
-            if target == (known.target if known is not None else None):
-                return
-            drifts = self._forget(place)
-            if target is not None:
-                self._watched[place] = _Watched(target)
-                heapq.heappush(self._due, (self._clock() + SOON, place, target))
-                self._changed.notify()
+            known = self._watched.pop(place, {})
+            kept = {pod: each for pod, each in known.items() if wanted.get(pod) == each.target}
+            drifts = _drifts(known.values()) - _drifts(kept.values())
+            for pod, target in wanted.items():
+                if pod not in kept:
+                    kept[pod] = _Watched(target)
+                    heapq.heappush(self._due, (self._clock() + SOON, place, target))
+                    self._changed.notify()
+            if kept:
+                self._watched[place] = kept
         self._wake_servers(namespace, drifts)
 
     def of_agent(self, namespace: str, name: str) -> Sighting | None:
-        """Give what an agent's toolman has reported last."""
+        """Give what an agent's toolmans have reported last, the worst of it; None before the first has."""
         with self._changed:
-            known = self._watched.get((namespace, name))
-            return known.sighting if known is not None else None
+            return sightings.worst(_seen(self._watched.get((namespace, name), {}).values()))
 
     def drift(self, namespace: str, server: str) -> str:
         """Say how the tools of a server differ from those that were verified; empty when they do not."""
         with self._changed:
             seeing = {
-                name: [each for each in known.sighting.drifts if each.server == server]
+                name: {each for each in _drifts(known.values()) if each.server == server}
                 for (where, name), known in self._watched.items()
-                if where == namespace and known.sighting is not None
+                if where == namespace
             }
         found = {each for drifts in seeing.values() for each in drifts}
         if not found:
@@ -144,14 +146,17 @@ class Reports:
         except (OSError, sightings.UnreadableError, cluster.ClusterError) as error:
             # It is starting, ending or too busy; its Pod's own conditions say so better.
             logger.debug("the toolman of %s/%s gives no report: %s", *place, type(error).__name__)
-            return INTERVAL
+            return self._interval()
         return self._note(place, target, sighting)
+
+    def _interval(self) -> float:
+        return max(INTERVAL, len(self._due) / RATE)
 
     def _note(self, place: Place, target: Target, found: Sighting) -> float:
         with self._changed:
-            known = self._watched.get(place)
-            if known is None or known.target != target:
-                return INTERVAL
+            known = self._known(place, target)
+            if known is None:
+                return self._interval()
             before = known.sighting or Sighting()
             doubtful = found.drifts - before.drifts - known.doubtful
             known.doubtful = found.drifts
@@ -162,11 +167,11 @@ class Reports:
         if not is_same:
             self._wake(Key(cluster.AGENT.kind, *place))
             self._wake_servers(place[0], before.drifts ^ settled.drifts)
-        return SOON if doubtful else INTERVAL
+        return SOON if doubtful else self._interval()
 
-    def _forget(self, place: Place) -> frozenset[Drift]:
-        known = self._watched.pop(place, None)
-        return known.sighting.drifts if known is not None and known.sighting is not None else frozenset()
+    def _known(self, place: Place, target: Target) -> _Watched | None:
+        known = self._watched.get(place, {}).get(target.pod_uid)
+        return known if known is not None and known.target == target else None
 
     def _wake_servers(self, namespace: str, drifts: frozenset[Drift]) -> None:
         for server in {each.server for each in drifts}:
@@ -177,8 +182,7 @@ class Reports:
             while (batch := self._next()) is not None:
                 for (place, target), delay in zip(batch, pool.map(lambda each: self.ask(*each), batch), strict=True):
                     with self._changed:
-                        known = self._watched.get(place)
-                        if known is not None and known.target == target:
+                        if self._known(place, target) is not None:
                             heapq.heappush(self._due, (self._clock() + delay, place, target))
 
     def _next(self) -> list[tuple[Place, Target]] | None:
@@ -189,13 +193,20 @@ class Reports:
                 batch: list[tuple[Place, Target]] = []
                 while self._due and self._due[0][0] <= now and len(batch) < WORKERS:
                     _, place, target = heapq.heappop(self._due)
-                    known = self._watched.get(place)
-                    if known is not None and known.target == target:
+                    if self._known(place, target) is not None:
                         batch.append((place, target))
                 if batch:
                     return batch
                 self._changed.wait(self._due[0][0] - now if self._due else None)
         return None
+
+
+def _seen(watched: Iterable[_Watched]) -> list[Sighting]:
+    return [each.sighting for each in watched if each.sighting is not None]
+
+
+def _drifts(watched: Iterable[_Watched]) -> frozenset[Drift]:
+    return frozenset[Drift]().union(*(each.drifts for each in _seen(watched)))
 
 
 def get_report(address: str, token: str, port: int = names.ADMIN_PORT) -> bytes:

@@ -14,6 +14,7 @@ from mcp_operator.images.contract import BuildError
 from mcp_operator.jobs import Builder, Builds
 from mcp_operator.metrics import Metrics
 from mcp_operator.own_secrets import ReportTokens
+from mcp_operator.own_writes import NotedCluster, OwnWrites
 from mcp_operator.reconcile import namespace
 from mcp_operator.reconcile.agent import AgentReconciler
 from mcp_operator.reconcile.lookups import Lookups, Threads
@@ -21,7 +22,7 @@ from mcp_operator.reconcile.namespace import NamespaceReconciler
 from mcp_operator.reconcile.policy import PolicyReconciler
 from mcp_operator.reconcile.revisions import Outside
 from mcp_operator.reconcile.server import Images, ServerReconciler
-from mcp_operator.reconcile.services import COUNTING, Services
+from mcp_operator.reconcile.services import COUNTING, COUNTING_RESYNC, Services
 from mcp_operator.reports import Reports
 from mcp_operator.snapshots import Snapshots
 from mcp_operator.workqueue import Key, Lanes, WorkQueue
@@ -36,6 +37,9 @@ BUILDS_TIMEOUT = 15.0
 stays below the 30 seconds that a Pod gets."""
 SERVER_WORKERS = 4
 """Threads for MCPServers alone, so that agents and policies never wait behind a thousand of them."""
+SERVER_TOLERANCE = 30.0
+"""Seconds: a thousand sources are asked for every five minutes, and not for each the policies are read anew. Whoever
+changes a policy or a namespace's labels has all looked at whom that concerns, and they read what there is by then."""
 POLICY_WORKERS = 2
 """Threads for ToolPolicies: each has all agents and servers in memory while it counts."""
 WORKERS_TIMEOUT = 5.0
@@ -72,8 +76,9 @@ class Runtime:
     """Everything that works, from a cluster and a builder."""
 
     def __init__(self, settings: Settings, api: Cluster, builder: FullBuilder, metrics: Metrics | None = None) -> None:
-        servers, ceilings, others = WorkQueue(), WorkQueue(), WorkQueue()
+        servers, ceilings, others = WorkQueue(tolerance=SERVER_TOLERANCE), WorkQueue(), WorkQueue()
         self.queue = Lanes(others, {SERVER.kind: servers, POLICY.kind: ceilings})
+        self.own = OwnWrites(self.queue.add)
         self.metrics = metrics or Metrics()
         self._api = api
         self._builder = builder
@@ -81,7 +86,7 @@ class Runtime:
         tokens = ReportTokens(api, settings.namespace)
         self._reports = Reports(tokens, self.queue.add)
         services = Services(
-            api=Snapshots(api),
+            api=Snapshots(NotedCluster(api, self.own)),
             recorder=Recorder(api, _now),
             settings=settings,
             clock=_now,
@@ -115,6 +120,7 @@ class Runtime:
             controller.start()
         self._reports.start()
         self.queue.add(SWEEP)
+        self.queue.add(COUNTING, COUNTING_RESYNC)
 
     def stop(self) -> None:
         """Finish what is in hand, cancel builds and let them tidy up. Bounded."""
@@ -180,7 +186,7 @@ class _Counting:
     def reconcile(self, _namespace: str, _name: str, /) -> float | None:
         for raw in self._services.api.list(POLICY):
             self._services.wake(Key(POLICY.kind, "", raw["metadata"]["name"]), 0)
-        return None
+        return COUNTING_RESYNC
 
 
 def _now() -> datetime:

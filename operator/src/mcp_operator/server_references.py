@@ -54,14 +54,21 @@ def of_kubelet(spec: MCPServerSpec) -> list[Reference]:
     return [Reference("Secret", name) for name in dict.fromkeys(pulled)]
 
 
+def of_operator(spec: MCPServerSpec) -> list[Reference]:
+    """Give what the operator itself fetches, pulls and pushes with."""
+    git, image = spec.source.git, spec.source.image
+    named = (
+        git.secret_ref if git is not None else None,
+        image.pull_secret_ref if image is not None else None,
+        spec.build.push_secret_ref,
+    )
+    return [Reference("Secret", each.name) for each in named if each is not None]
+
+
 def secrets(spec: MCPServerSpec) -> frozenset[str]:
     """Name every Secret that has to do with a server, also those of its source and its image: no agent may have one."""
-    every = (*of_container(spec.run), *of_toolman(spec), *of_kubelet(spec))
-    git, build = spec.source.git, spec.build
-    others = (git.secret_ref if git is not None else None, build.push_secret_ref)
-    return frozenset(
-        [each.name for each in every if each.kind == "Secret"] + [each.name for each in others if each is not None]
-    )
+    every = (*of_container(spec.run), *of_toolman(spec), *of_kubelet(spec), *of_operator(spec))
+    return frozenset(each.name for each in every if each.kind == "Secret")
 
 
 def _keys(secret: KeyRef | None, config_map: KeyRef | None) -> Iterator[Reference]:

@@ -91,6 +91,10 @@ class Settings:
     """PEM file with the certificate for the read API; without, it is served without TLS."""
     read_api_key: str = ""
     """PEM file with the certificate's key."""
+    webhook_port: int = 0
+    """Where the API server asks about labelled Pods and about MCPAgents; 0 for nowhere: then nothing is injected."""
+    webhook_hosts: tuple[str, ...] = ()
+    """DNS names under which it does: those of the webhooks' certificate."""
     log_level: str = "INFO"
     """Python's names."""
     log_format: Literal["text", "json"] = "text"

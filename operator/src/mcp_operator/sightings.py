@@ -14,7 +14,7 @@ import msgspec
 from mcp_operator.status import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_REPORT: Final = 4 * 1024 * 1024
 """Bytes; five thousand tools have one."""
@@ -128,6 +128,26 @@ def read(report: bytes) -> Sighting:
         ),
         problem="" if found.configuration.in_force else printable(found.configuration.problem, TEXT_LENGTH),
         drifts=frozenset(Drift(_name(each.server), _name(each.name), _PINS[each.pin]) for each in drifting),
+    )
+
+
+def worst(sightings: Sequence[Sighting]) -> Sighting | None:
+    """Put together what several toolmans of one agent have reported; None where none has.
+
+    The fewest tools are visible, a server runs where all say so, and the first problem stands for all.
+    """
+    if not sightings:
+        return None
+    servers: dict[str, Upstream] = {}
+    for each in (server for sighting in sightings for server in sighting.upstreams):
+        if each.name not in servers or servers[each.name].running:
+            servers[each.name] = each
+    return Sighting(
+        visible=min(each.visible for each in sightings),
+        total=max(each.total for each in sightings),
+        upstreams=tuple(servers.values())[:MAX_SERVERS],
+        problem=next((each.problem for each in sightings if each.problem), ""),
+        drifts=frozenset[Drift]().union(*(each.drifts for each in sightings)),
     )
 
 

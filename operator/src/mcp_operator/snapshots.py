@@ -62,6 +62,15 @@ class Snapshots:
         """See :class:`mcp_operator.cluster.Objects`."""
         return self._read(("labels", namespace), lambda: self._api.namespace_labels(namespace))
 
+    def shared(self, what: str, find: Callable[[], T]) -> T:
+        """Give what somebody has found in the cluster, by a name for it; what it is found from is not kept besides."""
+
+        def anew() -> T:
+            with since(None):
+                return find()
+
+        return self._read(("", what), anew)
+
     def _read(self, place: tuple[str, str], read: Callable[[], T]) -> T:
         moment = _since.get()
         if moment is None:
@@ -78,3 +87,8 @@ class Snapshots:
                 held = self._held[place] = (begun, read())
             found: T = held[1]
             return found
+
+
+def shared(api: Cluster, what: str, find: Callable[[], T]) -> T:
+    """Give what was found in a cluster, by a name for it: for all who wait where snapshots are kept, else anew."""
+    return api.shared(what, find) if isinstance(api, Snapshots) else find()

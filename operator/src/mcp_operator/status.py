@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 StatusT = TypeVar("StatusT", bound=Status)
 
+SUMMARY_LENGTH = 80
+"""Characters of the phrase for ``kubectl get``."""
 MESSAGE_LENGTH = 1000
 """Characters of a condition's message or a hint: they may quote what a stranger's server said."""
 
@@ -51,6 +53,11 @@ def printable(text: str, limit: int = MESSAGE_LENGTH) -> str:
     """Make text of a stranger fit for a terminal and a status: one line, no control characters, bounded."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def phrase(reason: str, message: str) -> str:
+    """Give what a column of ``kubectl get`` has room for: the word to look up, and how the message begins."""
+    return printable(f"{reason}: {message}" if message else reason, SUMMARY_LENGTH)
 
 
 def tail(text: str) -> str:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mcp_operator import access, cluster, names
+from mcp_operator.own_writes import Place
 from mcp_operator.workqueue import Key, backoff
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mcp_operator.access import Access
     from mcp_operator.cluster import Manifest
     from mcp_operator.metrics import Metrics
+    from mcp_operator.own_writes import OwnWrites
 
 SELECTOR: Final = f"{names.MANAGED_BY}={names.MANAGER}"
 ROUND: Final = 300
@@ -38,6 +40,9 @@ class Watched(NamedTuple):
 
     list: Access
     watch: Access
+    selector: str = SELECTOR
+    owner: Callable[[Manifest], Key | None] | None = None
+    """Gives whom an object wakes; without, its controller, if that is one of ours."""
 
 
 OWNED: Final = (
@@ -49,6 +54,23 @@ OWNED: Final = (
     Watched(access.LIST_BUDGETS, access.WATCH_BUDGETS),
 )
 """All that carries our label and has an owner of our kinds."""
+
+
+def _labelled(raw: Manifest) -> Key | None:
+    metadata = raw["metadata"]
+    agent = (metadata.get("labels") or {}).get(names.LABEL_AGENT)
+    return Key(cluster.AGENT.kind, str(metadata.get("namespace") or ""), str(agent)) if agent else None
+
+
+INJECTED: Final = (
+    Watched(
+        access.LIST_PODS,
+        access.WATCH_PODS,
+        selector=f"{names.LABEL_AGENT},{names.MANAGED_BY}!={names.MANAGER}",
+        owner=_labelled,
+    ),
+)
+"""Pods of other workloads that an agent's sidecars were put into."""
 
 
 class Api(Protocol):
@@ -70,6 +92,7 @@ class Watches:
         namespaces: Those that are served; empty for all.
         metrics: Counts how often a watch was begun anew.
         owned: What is watched.
+        own: Passes over what this process has written itself.
     """
 
     def __init__(
@@ -79,11 +102,13 @@ class Watches:
         namespaces: Collection[str] = (),
         metrics: Metrics | None = None,
         owned: Collection[Watched] = OWNED,
+        own: OwnWrites | None = None,
     ) -> None:
         places = tuple(namespaces) or ("",)
         self._stop = threading.Event()
+        hearer = _Hearer(put, own, metrics)
         self._watches = [
-            _Watch(api, watched, namespace, put, self._stop, metrics) for watched in owned for namespace in places
+            _Watch(api, watched, namespace, hearer, self._stop) for watched in owned for namespace in places
         ]
         self._threads = [threading.Thread(target=each.run, name=f"watch {each}", daemon=True) for each in self._watches]
 
@@ -107,22 +132,28 @@ class Watches:
         return f"not watching {', '.join(missing)}" if missing else ""
 
 
+class _Hearer(NamedTuple):
+    """Who hears of what the watches see."""
+
+    put: Callable[[Key], None]
+    own: OwnWrites | None
+    metrics: Metrics | None
+
+
 class _Watch:
     def __init__(
         self,
         api: Api,
         watched: Watched,
         namespace: str,
-        put: Callable[[Key], None],
+        hearer: _Hearer,
         stop: threading.Event,
-        metrics: Metrics | None,
     ) -> None:
         self._api = api
         self._watched = watched
         self._namespace = namespace
-        self._put = put
+        self._put, self._own, self._metrics = hearer
         self._stop = stop
-        self._metrics = metrics
         self._owners: dict[tuple[str, str], Key] = {}
         self.synced = False
 
@@ -156,7 +187,7 @@ class _Watch:
     def _list(self) -> str:
         """Read everything, page by page; what is gone since the last time has changed, too."""
         before, self._owners = self._owners, {}
-        query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
+        query = {"labelSelector": self._watched.selector, "limit": str(PAGE)}
         while True:
             page = self._api(self._watched.list, self._namespace, query=query)
             for raw in page["items"] or ():  # null where only metadata was asked for and there is nothing
@@ -170,7 +201,7 @@ class _Watch:
 
     def _follow(self, version: str) -> str:
         query = {
-            "labelSelector": SELECTOR,
+            "labelSelector": self._watched.selector,
             "watch": "true",
             "resourceVersion": version,
             "timeoutSeconds": str(ROUND),
@@ -184,19 +215,28 @@ class _Watch:
                 kind = cluster.ExpiredError if raw.get("code") in {410, 504} else cluster.UnreachableError
                 raise kind(str(raw.get("message") or "the API server ended the watch"))
             if event["type"] != "BOOKMARK":
-                self._seen(raw, gone=event["type"] == "DELETED")
+                self._seen(raw, gone=event["type"] == "DELETED", is_listed=False)
             version = raw["metadata"]["resourceVersion"]
         return version
 
-    def _seen(self, raw: Manifest, *, gone: bool = False) -> None:
+    def _seen(self, raw: Manifest, *, gone: bool = False, is_listed: bool = True) -> None:
+        """Wake who owned an object and who owns it. A list may leave out versions: what it gives is always news."""
         metadata = raw["metadata"]
         place = (str(metadata.get("namespace") or ""), str(metadata["name"]))
-        owner = cluster.controller(raw)
-        ours = owner.get("kind") in OWNERS and str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/")
-        now = Key(str(owner["kind"]), place[0], str(owner["name"])) if ours else None
+        now = (self._watched.owner or _owner)(raw)
         before = self._owners.pop(place, None)
         if now is not None and not gone:
             self._owners[place] = now
+        if self._own is not None and now is not None and before in {None, now} and not gone and not is_listed:
+            self._own.told(now, Place(self._watched.watch.resource.full, *place), str(metadata["resourceVersion"]))
+            return
         for key in {before, now} - {None}:
             if key is not None:
                 self._put(key)
+
+
+def _owner(raw: Manifest) -> Key | None:
+    owner = cluster.controller(raw)
+    ours = owner.get("kind") in OWNERS and str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/")
+    namespace = str(raw["metadata"].get("namespace") or "")
+    return Key(str(owner["kind"]), namespace, str(owner["name"])) if ours else None

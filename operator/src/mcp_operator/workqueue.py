@@ -6,6 +6,8 @@ while it is being worked on are one more look, and an event that was missed is m
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import heapq
 import itertools
 import threading
@@ -13,12 +15,20 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 BACKOFF_FIRST = 0.5
 """Seconds after the first failure of a key."""
 BACKOFF_CAP = 120.0
 """Seconds at most: long enough to leave a broken API server alone, short enough to wait for beside it."""
+
+
+_uncalled: contextvars.ContextVar[bool] = contextvars.ContextVar("uncalled", default=False)
+
+
+def is_uncalled() -> bool:
+    """Tell whether the key in hand was only due: nothing has told of a change since it was looked at last."""
+    return _uncalled.get()
 
 
 class Key(NamedTuple):
@@ -33,10 +43,16 @@ class Key(NamedTuple):
 
 
 class WorkQueue:
-    """Keys that are due, in the order in which they became due."""
+    """Keys that are due, in the order in which they became due.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        clock: Seconds, monotonic.
+        tolerance: Seconds by which what was read may be older for who comes again without any event.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, tolerance: float = 0.0) -> None:
         self._clock = clock
+        self._tolerance = tolerance
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, Key]] = []
         self._order = itertools.count()
@@ -44,6 +60,7 @@ class WorkQueue:
         self._asked: dict[Key, float] = {}
         self._woken: dict[Key, float] = {}
         self._active: set[Key] = set()
+        self._uncalled: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._closed = False
 
@@ -76,11 +93,22 @@ class WorkQueue:
         with self._changed:
             return self._woken.get(key, self._clock())
 
+    @contextlib.contextmanager
+    def in_hand(self, key: Key) -> Iterator[None]:
+        """Let :func:`is_uncalled` tell in the block how a key came that a worker has."""
+        with self._changed:
+            token = _uncalled.set(key in self._uncalled)
+        try:
+            yield
+        finally:
+            _uncalled.reset(token)
+
     def done(self, key: Key) -> None:
         """Give a key back; if it was added in the meantime, it is due again."""
         with self._changed:
             self._active.discard(key)
             self._woken.pop(key, None)
+            self._uncalled.discard(key)
             if key in self._due:
                 self._push(key)
 
@@ -89,6 +117,7 @@ class WorkQueue:
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
+            self._asked.setdefault(key, self._woken.get(key, 0.0))  # the event is not dealt with yet
         delay = max(least, backoff(failures, BACKOFF_FIRST, BACKOFF_CAP))
         self.add(key, delay)
         return delay
@@ -131,7 +160,8 @@ class WorkQueue:
                 return None, due - now
             heapq.heappop(self._heap)
             del self._due[key]
-            self._woken[key] = max(due, self._asked.pop(key, due))
+            (self._uncalled.discard if key in self._asked else self._uncalled.add)(key)
+            self._woken[key] = max(due, self._asked.pop(key)) if key in self._asked else due - self._tolerance
             self._active.add(key)
             return key, None
         return None, None

@@ -168,5 +168,5 @@ def test_a_server_that_speaks_otherwise_than_the_user_says_is_refused(
 ) -> None:
     monkeypatch.setattr(attempt, "make", Attempts(dataclasses.replace(SPOKEN, transport=spoken)).make)
     request = dataclasses.replace(REQUEST, transport=asked)
-    with pytest.raises(BuildError, match=f"speaks MCP over {spoken}, and spec.run.transport says {asked}"):
+    with pytest.raises(BuildError, match=f"speaks MCP over {spoken}; run.transport says {asked}"):
         verify(cast("Engine", None), "image", request, Budget(60), lambda _: None)

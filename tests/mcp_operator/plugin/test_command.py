@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from agent_world import condition
-from fake_cluster import SERVER
+from fake_cluster import AGENT, SERVER
 from mcp_operator import __main__, kube, names
 from mcp_operator.models.policy import ToolPolicySpec
 from mcp_operator.objects import parse
@@ -66,6 +66,16 @@ def test_tools_names_what_is_seen_its_tokens_and_who_denies_the_rest(
     assert "files/write  Denied  ToolPolicy/base" in text
     assert run("tools", "dev", "-o", "json") == 0
     assert len(json.loads(capsys.readouterr().out)["tools"]) == 2
+
+
+@pytest.mark.requirement("O-15")
+def test_status_counts_the_pods_of_other_workloads(
+    world: AskingWorld, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.cluster.status(AGENT, "dev")["injected"] = {"count": 3, "pods": ["a", "b", "c"]}
+    del world.cluster.status(AGENT, "dev")["podName"]
+    assert run("status") == 0
+    assert "3 injected" in capsys.readouterr().out
 
 
 def test_status_is_one_screen_with_what_to_do(

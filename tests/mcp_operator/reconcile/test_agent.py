@@ -181,6 +181,17 @@ def test_what_a_server_is_to_be_given_is_waited_for_before_a_pod_is_made(
     assert world.look() == references.RECHECK
 
 
+@pytest.mark.requirement("O-02", "O-05")
+def test_a_missing_secret_is_the_reason_only_where_nothing_else_is_missing(world: World) -> None:
+    world.server("files", run={"envFrom": [{"secretRef": {"name": "given"}}]})
+    world.agent(servers=[{"name": "gone"}, {"name": "files"}])
+    world.look()
+    assert world.condition("ServersReady") == ("False", "ServersNotReady")
+    assert "gone: there is no MCPServer of this name" in world.message()
+    assert "files: Secret given is not there: kubectl create" in world.message()
+    assert world.status["summary"].startswith("ServersNotReady: gone: there is no MCPServer")
+
+
 @pytest.mark.requirement("O-05")
 def test_a_secret_that_vanishes_leaves_the_pod_that_runs_and_its_tools(world: World) -> None:
     world.server("files", run={"envFrom": [{"secretRef": {"name": "given"}}]})

@@ -140,7 +140,7 @@ def test_a_kubelet_that_does_not_start_the_server_again_costs_the_pod_and_not_th
     world.clock.forward(in_place.DUE + 1)
     world.look(times=2)
     assert world.cluster.writes.count("delete Pod") == 1
-    assert "ImagesNotChangedInPlace" in world.cluster.events[-2]["note"]
+    assert "its node did not start the servers again" in world.cluster.events[-2]["note"]
     assert _server_container(world)["image"] == "registry.test/files@sha256:two"
     assert names.ANNOTATION_IN_PLACE not in world.pod["metadata"]["annotations"]
 

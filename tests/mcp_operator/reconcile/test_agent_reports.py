@@ -35,6 +35,10 @@ class Toolmans:
         self.says: dict[str, Any] = {"entries": [], "servers": []}
         self.woken: list[Key] = []
         self.tokens = ReportTokens(self.world.cluster, "mcp-system")
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with nothing in memory, as a new process does."""
         self.reports = Reports(self.tokens, self.woken.append, fetch=lambda *_: json.dumps(self.says).encode())
         services = Services(
             api=self.world.cluster,
@@ -96,6 +100,19 @@ def test_what_the_toolman_sees_is_in_the_agents_status(toolmans: Toolmans) -> No
     toolmans.ask()
     toolmans.world.look()
     assert toolmans.world.cluster.writes == [], "the same report is no news"
+
+
+@pytest.mark.requirement("O-36")
+def test_a_new_operator_writes_nothing_before_and_after_it_hears_the_same(toolmans: Toolmans) -> None:
+    toolmans.running()
+    before = toolmans.world.status["seen"]
+    toolmans.world.cluster.writes.clear()
+    toolmans.restart()
+    toolmans.world.look()
+    toolmans.ask()
+    toolmans.world.look()
+    assert toolmans.world.cluster.writes == []
+    assert toolmans.world.status["seen"] == before
 
 
 def test_a_pod_that_is_gone_is_not_asked(toolmans: Toolmans) -> None:

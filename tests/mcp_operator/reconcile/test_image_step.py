@@ -8,6 +8,7 @@ import pytest
 from fake_builder import BOUND, DIGEST, failure
 from mcp_operator.images.contract import RegistryAuth, Step
 from mcp_operator.images.existing import ImageRequest
+from mcp_operator.policies import CREDENTIALS_RECHECK
 from mcp_operator.reconcile.revisions import INTERVAL
 from server_world import World
 
@@ -88,6 +89,27 @@ def test_a_private_image_is_asked_for_and_pulled_with_the_namespaces_own_secret(
     assert request.auth == RegistryAuth(username="ann", password="hunter2hunter2")
     assert world.builder.auths == [request.auth]
     assert "hunter2" not in str(world.cluster.objects) + repr(request)
+
+
+@pytest.mark.requirement("O-01", "O-05")
+def test_what_failed_with_a_wrong_secret_is_tried_again_with_another_one_and_not_with_the_same(world: World) -> None:
+    world.cluster.secrets["team", "pull"] = docker_config("registry.example.com", "ann", "wrong")
+    world.cluster.give("Secret", "pull", version="1")
+    world.builder.error = failure("RegistryAuthFailed", step=Step.FETCH)
+    uid = world.apply(source={"image": {**IMAGE["image"], "pullSecretRef": {"name": "pull"}}})
+    world.build(uid)
+    for _ in range(2):
+        assert world.look() == CREDENTIALS_RECHECK
+    assert len(world.builder.requests) == 1
+    world.builder.error = None
+    world.cluster.secrets["team", "pull"] = docker_config("registry.example.com", "ann", "right")
+    world.cluster.give("Secret", "pull", version="2")
+    world.build(uid)
+    request = world.builder.requests[-1]
+    assert isinstance(request, ImageRequest)
+    assert request.auth == RegistryAuth(username="ann", password="right")
+    assert world.condition("Ready") == ("True", "Succeeded")
+    assert "credentials" not in world.status["build"]
 
 
 @pytest.mark.requirement("O-01")

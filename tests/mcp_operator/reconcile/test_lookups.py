@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,8 @@ class World:
         self.jobs: list[Callable[[], None]] = []
         self.woken: list[Key] = []
         self.replies: list[Answer | Exception] = []
-        self.lookups = Lookups(
-            lambda _, job: self.jobs.append(job), self.clock, lambda key, _: self.woken.append(key), jitter=lambda: 1.0
-        )
+        self.delays: list[float] = []
+        self.lookups = Lookups(lambda _, job: self.jobs.append(job), self.clock, self._wake, jitter=lambda: 1.0)
 
     def ask(self, *, subject: str = "a", token: str = "", busy: bool = False) -> Answer:
         question = Question(subject=subject, token=token, interval=300, ask=self._reply)
@@ -40,6 +40,10 @@ class World:
         self.replies.extend(replies)
         while self.jobs:
             self.jobs.pop(0)()
+
+    def _wake(self, key: Key, delay: float) -> None:
+        self.woken.append(key)
+        self.delays.append(delay)
 
     def _reply(self) -> Answer:
         reply = self.replies.pop(0)
@@ -75,6 +79,30 @@ def test_an_answer_that_is_too_old_is_still_given_while_it_is_asked_for_anew(wor
     assert world.lookups.delay("uid") is None
     world.reply(Answer(revision="2"))
     assert world.ask().revision == "2"
+
+
+@pytest.mark.requirement("O-36")
+def test_an_answer_that_is_the_same_again_wakes_nobody_before_it_is_to_be_asked_for_anew(world: World) -> None:
+    with pytest.raises(PendingError):
+        world.ask()
+    for revision, delay in (("1", 0), ("1", 300), ("2", 0)):
+        world.reply(Answer(revision=revision))
+        assert world.delays[-1] == delay
+        world.clock.forward(300)
+        world.ask()
+
+
+@pytest.mark.requirement("O-36")
+def test_a_problem_and_its_end_are_told_at_once(world: World) -> None:
+    with pytest.raises(PendingError):
+        world.ask()
+    world.reply(Answer(revision="1"))
+    for reply in (Waiting("X", "y", delay=7), Waiting("X", "y", delay=7), Answer(revision="1")):
+        world.clock.forward(300)
+        with contextlib.suppress(Waiting):
+            world.ask()
+        world.reply(reply)
+        assert world.delays[-1] == 0
 
 
 def test_nothing_is_asked_anew_while_a_build_runs(world: World) -> None:

@@ -18,7 +18,7 @@ def container(name: str, state: dict[str, Any], **more: object) -> dict[str, Any
 
 
 def pod(phase: str = "Pending", **status: object) -> dict[str, Any]:
-    return {"metadata": {"name": "dev"}, "spec": {}, "status": {"phase": phase, **status}}
+    return {"metadata": {"name": "dev", "namespace": "team"}, "spec": {}, "status": {"phase": phase, **status}}
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -69,7 +69,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                 ],
             ),
             "ContainerCrashing",
-            "agent ended with 137 (OOMKilled), see kubectl logs dev -c agent --previous",
+            "agent ended with exit code 137 (OOMKilled), see kubectl logs dev -n team -c agent --previous",
         ),
         (
             pod(
@@ -79,17 +79,17 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
                 ],
             ),
             "ContainerCrashing",
-            "agent ended with 1: no such file [0m",
+            "agent ended with exit code 1: no such file [0m",
         ),
         (
             pod("Running", containerStatuses=[container("agent", RUNNING)]),
             "ContainerNotReady",
-            "not ready yet: agent",
+            "not ready yet: agent, see kubectl describe pod dev -n team",
         ),
         (
             pod(initContainerStatuses=[container("await-tools", RUNNING)]),
             "AwaitingTools",
-            "waiting for files/read",
+            "waiting for files/read, see kubectl logs dev -n team -c await-tools",
         ),
         (
             pod(
@@ -142,9 +142,11 @@ def test_a_pod_that_should_long_be_gone_is_told_with_its_node_and_what_to_do() -
     outcome = pods.outcome(lost, [], NOW)
     assert outcome.reason == "PodStuckTerminating"
     assert "node node-1 does not say that it has ended" in outcome.message
-    assert "kubectl delete pod dev --force" in outcome.message
+    assert "kubectl delete pod dev -n team --force" in outcome.message
     lost["metadata"]["finalizers"] = ["example.com/keep"]
-    assert "held by finalizers of others: example.com/keep" in pods.outcome(lost, [], NOW).message
+    assert (
+        "held by finalizers of others, who must take them off: example.com/keep" in pods.outcome(lost, [], NOW).message
+    )
 
 
 @pytest.mark.requirement("O-11")
@@ -178,7 +180,7 @@ def test_a_moment_between_two_crashes_is_not_readiness() -> None:
     started = datetime(2026, 1, 1, tzinfo=UTC)
     between = pods.outcome(found, [], started + timedelta(seconds=4))
     assert between.reason == "ContainerCrashing"
-    assert "agent ended with 1 and was started again" in between.message
+    assert "agent ended with exit code 1 and was started again" in between.message
     assert isinstance(between, Waiting)
     assert between.delay == pods.SETTLED_SECONDS - 4
     assert isinstance(pods.outcome(found, [], started + timedelta(seconds=pods.SETTLED_SECONDS)), Done)

@@ -25,7 +25,7 @@ def deployment(
 def pod(name: str, reason: str, message: str, created: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
     waiting = {"name": "mcp-server-git", "state": {"waiting": {"reason": reason, "message": message}}}
     status = {"phase": "Pending", "conditions": [], "initContainerStatuses": [waiting]}
-    return {"metadata": {"name": name, "creationTimestamp": created}, "spec": {}, "status": status}
+    return {"metadata": {"name": name, "namespace": "team", "creationTimestamp": created}, "spec": {}, "status": status}
 
 
 FULL: dict[str, Any] = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}

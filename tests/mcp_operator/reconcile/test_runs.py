@@ -70,7 +70,7 @@ def test_a_pod_that_succeeded_is_a_run_that_succeeded(policy: str) -> None:
     run = over(of, pod(of, "Succeeded", containerStatuses=[ended(message="all good")]))
     assert (run.result, run.container, run.exit_code, run.finished_at) == ("Succeeded", "agent", 0, ENDED)
     assert isinstance(runs.outcome(run), Done)
-    assert runs.outcome(run).message == "container agent ended with 0: all good"
+    assert runs.outcome(run).message == "container agent ended with exit code 0: all good"
 
 
 def test_a_run_that_failed_says_which_container_how_and_in_what_words() -> None:
@@ -80,7 +80,9 @@ def test_a_run_that_failed_says_which_container_how_and_in_what_words() -> None:
     assert (run.result, run.container, run.exit_code, run.message) == ("Failed", "two", 3, "disk full [0m")
     outcome = runs.outcome(run)
     assert isinstance(outcome, Stalled)
-    assert outcome.message == "container two ended with 3: disk full [0m. It runs again when its spec changes."
+    assert (
+        outcome.message == "container two ended with exit code 3: disk full [0m. It runs again when its spec changes."
+    )
 
 
 def test_the_exit_of_a_sidecar_decides_nothing() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
+from agent_world import SETTINGS
 from cryptography import x509
-from fake_cluster import SERVER
+from fake_cluster import AGENT, SERVER
 from mcp_operator import cluster, conditions, names, objects
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.status import ProtocolStatus
@@ -99,6 +101,32 @@ def test_a_pod_that_is_not_its_agents_or_has_ended_is_no_caller(world: SharedWor
     world.pod("dev", world.cluster.objects["mcpagents", "team", "dev"]["metadata"]["uid"], phase="Failed")
     world.look()
     assert world.callers == {}
+
+
+def _injected(world: SharedWorld, name: str, **metadata: object) -> None:
+    world.cluster.add(AGENT, "web", {"servers": [{"name": "git"}]})
+    world.pod(name, "")
+    stored = world.cluster.objects["pods", "team", name]["metadata"]
+    stored |= {"labels": {names.LABEL_AGENT: "web"}, "annotations": {names.ANNOTATION_INJECTED: "1"}, **metadata}
+    del stored["ownerReferences"]
+
+
+@pytest.mark.requirement("O-15")
+def test_every_pod_that_an_agents_sidecars_were_put_into_is_a_caller() -> None:
+    world = SharedWorld(dataclasses.replace(SETTINGS, webhook_port=9443))
+    _injected(world, "web-1")
+    _injected(world, "web-2")
+    _injected(world, "forged", annotations={})
+    world.look()
+    web = ["MCPAgent/web"]
+    assert world.callers == {"pod-of-dev": ["MCPAgent/dev"], "pod-of-web-1": web, "pod-of-web-2": web}
+
+
+@pytest.mark.requirement("O-15")
+def test_where_nothing_is_injected_nobody_can_say_so_of_his_pod(world: SharedWorld) -> None:
+    _injected(world, "web-1")
+    world.look()
+    assert world.callers == {"pod-of-dev": ["MCPAgent/dev"]}
 
 
 def test_while_a_policy_cannot_be_read_callers_stay_as_they_are_and_none_is_added(world: SharedWorld) -> None:
@@ -295,10 +323,10 @@ def test_news_of_an_agent_wake_its_shared_servers_once(world: SharedWorld) -> No
     news = News(world.services.wake)
     pod = world.cluster.objects["pods", "team", "dev"]
     for _ in range(3):
-        news.note(agent, servers, layers, pod)
+        news.note(agent, servers, layers, [pod])
     assert [str(key) for key in world.woken] == [f"{SERVER.kind}/team/git"]
-    news.note(agent, servers, layers, None)
-    news.note(agent, servers, layers[:-1], None)
+    news.note(agent, servers, layers, [])
+    news.note(agent, servers, layers[:-1], [])
     news.forget("team", "dev")
     assert len(world.woken) == 4
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from mcp_operator.explain.explanation import Explanation, Opinion
 
-CELL: Final = 200
-"""Characters of a cell: names and messages may be a stranger's."""
+CELL: Final = 600
+"""Characters of a cell: names and messages may be a stranger's. What to do stands at a message's end."""
 _SHORT: Final[dict[Opinion, str]] = {
     "allows": "allows",
     "denies": "DENIES",

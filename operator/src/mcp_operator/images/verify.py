@@ -184,7 +184,7 @@ class _Verification:
             return outcome
         asked = self._request.transport
         if asked and (asked == "stdio") != (outcome.transport == "stdio"):
-            message = f"the server speaks MCP over {outcome.transport}, and spec.run.transport says {asked}"
+            message = f"the server speaks MCP over {outcome.transport}; run.transport says {asked}"
             return attempt.Failure(message=message, code=diagnosis.ANSWERED)
         return self._verified(run, outcome, time.monotonic() - began)
 

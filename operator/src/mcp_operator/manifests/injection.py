@@ -14,7 +14,8 @@ from mcp_operator import names
 from mcp_operator.manifests import agent as agents
 from mcp_operator.manifests import pod as pods
 from mcp_operator.manifests import template
-from mcp_operator.manifests.template import Refused
+from mcp_operator.manifests.metadata import digest
+from mcp_operator.manifests.template import Finding, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ OUR_ANNOTATIONS: Final = (
     names.ANNOTATION_SERVER_IMAGES,
     names.ANNOTATION_UPSTREAMS,
     names.ANNOTATION_IN_PLACE,
+    names.ANNOTATION_INJECTED,
+    names.ANNOTATION_POD_HASH,
 )
 NOTHING: Final = Refused()
 _LISTS: Final = ("initContainers", "containers", "volumes", "imagePullSecrets")
@@ -71,11 +74,32 @@ def inject(
     bare = _without_ours(pod, agent.name, ours)
     written = _as_template(bare, agent.name)
     policy = written["spec"].get("restartPolicy") or "Always"
-    findings = template.unsafe(written, refused.secrets, policy, refused.config_maps)
+    findings = [
+        *_managed(written["metadata"]["labels"]),
+        *template.unsafe(written, refused.secrets, policy, refused.config_maps),
+    ]
     if findings:
         where = "; ".join(f"{finding.path}: {finding.reason}" for finding in findings)
         return Injection(refused=f"it could go around the sidecars of MCPAgent {agent.name}: {where}")
-    return Injection(patch=_patch(pod, _with_ours(bare, ours, pods.changing_annotations(servers, config_hash))))
+    annotations = {
+        names.ANNOTATION_INJECTED: agent.uid,
+        names.ANNOTATION_POD_HASH: made_from(agent, servers, settings),
+        **pods.changing_annotations(servers, config_hash),
+    }
+    return Injection(patch=_patch(pod, _with_ours(bare, ours, annotations)))
+
+
+def made_from(agent: Resource[MCPAgentSpec], servers: Sequence[RunningServer | Upstream], settings: Settings) -> str:
+    """Hash what is put into Pods now: one that was made with another hash keeps what it has until it is made anew."""
+    ours = pods.parts(agent, servers, settings)
+    return digest([ours.init_containers, ours.volumes, ours.pull_secrets])
+
+
+def _managed(labels: object) -> list[Finding]:
+    """Find a label that says of a Pod that the operator makes it: nobody would look at it any more."""
+    if not isinstance(labels, dict) or labels.get(names.MANAGED_BY) != names.MANAGER:
+        return []
+    return [Finding(f"metadata.labels.{names.MANAGED_BY}", "is the operator's own; leave it out")]
 
 
 def _with_ours(bare: dict[str, Any], ours: Parts, annotations: dict[str, str]) -> dict[str, Any]:

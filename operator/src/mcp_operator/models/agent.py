@@ -15,7 +15,14 @@ _NAMED = {
     "items": {
         "type": "object",
         "required": ["name"],
-        "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 63}},
+        "properties": {
+            "name": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 63,
+                "description": "Its name; those of the sidecars and of their volumes are reserved.",
+            }
+        },
         "x-kubernetes-preserve-unknown-fields": True,
     },
     **keyed("name"),
@@ -111,6 +118,10 @@ class MCPAgentSpec(Running):
             ),
             *_COMPLETION_RULES,
             (
+                "has(self.template) == has(oldSelf.template)",
+                "template cannot be added or removed: its Pods would stay without their agent; make another MCPAgent",
+            ),
+            (
                 "has(self.template) || self.restartPolicy == 'Always'",
                 "without template the workloads that carry the agent's label decide how they are restarted",
             ),
@@ -127,7 +138,8 @@ class MCPAgentSpec(Running):
     Hardening is filled in where it is absent: an image that runs as root needs `runAsUser: 0` or
     `runAsNonRoot: false`. What would go around toolman is refused.
     Without a template no Pod is made: Pods of other workloads in this namespace that are labelled
-    `toolman.dev/agent: NAME` get the sidecars, where the installation injects them.
+    `toolman.dev/agent: NAME` get the sidecars, where the installation injects them. With `suspend` no further ones do.
+    They are deleted when the MCPAgent is, as a Pod of its own would be.
     """
 
 

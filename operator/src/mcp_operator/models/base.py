@@ -6,7 +6,7 @@ A docstring below a field is its description in the CRD and in the reference pag
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -67,6 +67,11 @@ class Model(BaseModel):
         populate_by_name=True,
         use_attribute_docstrings=True,
     )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Give itself: nobody changes a spec, and pydantic copies each default for each object that it reads."""
+        del memo
+        return self
 
 
 class ToolRules(Model):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, With
 
 from mcp_operator.models.agent import InlineAgent
 from mcp_operator.models.base import Duration, Model, ServerRequest, ToolRules, between, cel, keyed, unique
-from mcp_operator.models.source import RELATIVE_PATH, Header, KeyRef, SecretName, Source
+from mcp_operator.models.source import RELATIVE_PATH, ConfigMapName, Header, KeyRef, SecretName, Source
 
 __all__ = ["Header", "KeyRef", "MCPServerSpec", "SecretName", "Source"]
 
@@ -199,7 +199,7 @@ class EnvFrom(Model):
     """Put before each key."""
     secret_ref: SecretName | None = None
     """A Secret of the same namespace."""
-    config_map_ref: SecretName | None = None
+    config_map_ref: ConfigMapName | None = None
     """A ConfigMap of the same namespace."""
 
 
@@ -212,7 +212,14 @@ class FileMount(Model):
                 "[has(self.content), has(self.secretKeyRef), has(self.configMapKeyRef)].filter(x, x).size() == 1",
                 "give one of content, secretKeyRef and configMapKeyRef",
             ),
-            ("!self.path.split('/').exists(part, part == '..')", "path must have no '..'"),
+            (
+                "!self.path.contains('//') && !self.path.split('/').exists(part, part == '..' || part == '.')",
+                "path must have no '..', '.' or '//'",
+            ),
+            (
+                "!(self.path in ['/tmp', '/run']) && ['/mcp/', '/run/mcp/'].all(m, !(self.path + '/').startsWith(m))",
+                "path must not be /tmp, /run, or at or below /mcp or /run/mcp: the operator mounts folders there",
+            ),
         ),
     )
 

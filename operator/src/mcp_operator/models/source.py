@@ -55,6 +55,13 @@ class SecretName(Model):
     """Name of the Secret."""
 
 
+class ConfigMapName(Model):
+    """A ConfigMap of the same namespace."""
+
+    name: ConfigName
+    """Name of the ConfigMap."""
+
+
 class GitSource(Model):
     """A git repository."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_operator.models.base import Model, keyed
 
@@ -18,6 +18,9 @@ class Status(Model):
     """Base: fields that are not set are left out."""
 
     model_config = ConfigDict(frozen=False)
+
+    __deepcopy__ = BaseModel.__deepcopy__
+    """A status is worked on as a copy of the one that was read."""
 
 
 class Condition(Status):
@@ -79,6 +82,8 @@ class BuildStatus(Status):
     """How often the same build was tried."""
     transient: bool | None = None
     """Whether a failed build is tried again by itself."""
+    credentials: str | None = None
+    """Stands for the versions of the Secrets that a failed build was given: with others it is tried again."""
 
 
 class SourceStatus(Status):
@@ -197,7 +202,9 @@ class MCPServerStatus(Revision):
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Conditions = []
-    """SourceReady, Built, Verified, Pushed (those that its source has), Ready; Reconciling or Stalled while true."""
+    """SourceReady, Built, Verified, Pushed, InputsReady, Available, AgentApplied (those that its spec has), Ready.
+
+    While true: Reconciling or Stalled, AwaitingApproval, ToolsDrifted."""
     summary: str | None = None
     """One phrase for `kubectl get`: Ready, Build 3/9, what failed."""
     source_kind: str | None = None
@@ -278,6 +285,15 @@ class AuditedTool(Status):
     """The layers that object, such as `ToolPolicy/next`."""
 
 
+class InjectedStatus(Status):
+    """Pods of other workloads that have an agent's sidecars and have not ended."""
+
+    count: int
+    """How many there are."""
+    pods: list[str]
+    """Names of the first 50."""
+
+
 class SeenServer(Status):
     """A server as an agent's toolman sees it."""
 
@@ -338,8 +354,13 @@ class MCPAgentStatus(Status):
     """What the lists of tools cost."""
     run: RunStatus | None = None
     """With `restartPolicy` `OnFailure` or `Never`: how far it has come."""
+    injected: InjectedStatus | None = None
+    """Without `template`: the Pods of other workloads that have its sidecars."""
     seen: SeenStatus | None = None
-    """What the toolman in its Pod sees, asked every half minute."""
+    """What the toolman in its Pod sees, asked every half minute; of several Pods, what is worst.
+
+    Of a thousand toolmans each is asked every hundred seconds.
+    """
     policies: list[CappingPolicy] | None = None
     """The first 50 ToolPolicies that cap it, by name."""
     warnings: list[str] | None = None

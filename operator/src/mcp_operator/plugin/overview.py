@@ -70,7 +70,14 @@ def _agent(raw: Manifest) -> dict[str, Any]:
     if entry["ready"] == FINE and found.warnings:
         entry["do"] = found.warnings[0]
     tools = f"{found.tools.visible}/{found.tools.total}" if found.tools is not None else ""
-    return {**entry, "tools": tools, "denied": found.denied_count or 0, "pod": found.pod_name or ""}
+    return {**entry, "tools": tools, "denied": found.denied_count or 0, "pod": _pods(found)}
+
+
+def _pods(found: MCPAgentStatus) -> str:
+    """Name an agent's Pod; those of other workloads, that have its sidecars, are counted."""
+    if found.pod_name or found.injected is None:
+        return found.pod_name or ""
+    return f"{found.injected.count} injected"
 
 
 def _policies(asking: Person, agents: Sequence[Manifest]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from mcp_operator.reconcile import (
     agent_reports,
     agent_tools,
     agent_warnings,
+    injected_pods,
     pods,
     policy_reader,
     references,
@@ -30,6 +31,7 @@ from mcp_operator.reconcile import (
 from mcp_operator.reconcile.agent_config import Plan
 from mcp_operator.reconcile.agent_pod import AgentPods
 from mcp_operator.reconcile.guard_callers import News
+from mcp_operator.reconcile.injected_pods import InjectedPods, Present
 from mcp_operator.reconcile.references import References
 from mcp_operator.reconcile.services import sooner
 from mcp_operator.workqueue import Key
@@ -46,8 +48,6 @@ RESYNC = 1800.0
 """Seconds until an agent is looked at again even if nothing tells of a change: all that it depends on is watched."""
 UNTIL_WRITTEN = 1.0
 """Seconds until an agent whose completion was just written down is looked at again."""
-SUMMARY_LENGTH = 80
-"""Characters of the phrase for ``kubectl get``."""
 
 
 class _Seen(NamedTuple):
@@ -78,6 +78,7 @@ class AgentReconciler:
         self._services = services
         self._api = services.api
         self._pods = AgentPods(services)
+        self._injected = InjectedPods(services)
         self._references = References(services.api)
         self._guards = News(services.wake)
         self._known: dict[tuple[str, str], _Seen] = {}
@@ -90,7 +91,8 @@ class AgentReconciler:
         if self._services.index is not None:
             self._services.index.note(namespace, name, None if gone else raw)
         if raw is None or gone:
-            return None  # its Pod and ConfigMap go with it: the garbage collector's work
+            self._injected.end(namespace, name)
+            return None  # its own Pod and ConfigMap go with it: the garbage collector's work
         before = status.read(MCPAgentStatus, raw)
         after = before.model_copy(deep=True)
         notes: list[Event] = []
@@ -119,7 +121,7 @@ class AgentReconciler:
         """Drop what is kept of an agent that is gone, for whoever asks its toolman or guards servers against it."""
         self._guards.forget(*key)
         if self._services.reports is not None:
-            self._services.reports.track(*key, None)
+            self._services.reports.track(*key, ())
 
     def _observe(self, raw: Manifest, after: MCPAgentStatus, notes: list[Event]) -> _Look:
         try:
@@ -128,34 +130,37 @@ class AgentReconciler:
             return _Look({conditions.POLICY_RESOLVED: Stalled(conditions.INVALID_SPEC, str(error))})
         pod = self._api.pod(agent.namespace, names.pod(agent.name))
         own = pod if pods.is_ours(pod, agent.uid) else None
+        seen = Present(pod, self._injected.of(agent))
+        after.injected = injected_pods.summary(seen.injected) if agent.spec.template is None else None
         earlier, after.run = after.run, runs.observe(after.run, own, agent, self._services.clock())
         if after.run is not None and runs.is_over(after.run):
             delay = self._retire(raw, agent, after.run, own, is_recorded=runs.is_over(earlier))
-            self._report_pod(agent, pod, after, {conditions.POD_READY: runs.outcome(after.run)})
+            self._report_pod(agent, seen, after, {conditions.POD_READY: runs.outcome(after.run)})
             return _Look(_all(runs.outcome(after.run)), delay)
         found: dict[str, Outcome] = {}
         delay = None
         try:
-            delay = self._steps(agent, pod, after, found, notes)
+            delay = self._steps(agent, seen, after, found, notes)
         except (Stalled, Waiting) as problem:
             # only the steps at both ends raise: what is between them stops nothing
             last = conditions.POLICY_RESOLVED if conditions.POLICY_RESOLVED not in found else conditions.POD_READY
             found[last] = problem
         except cluster.NotFoundError:
-            found[conditions.POLICY_RESOLVED] = Waiting(conditions.NOT_REACHED, "the namespace is going")
-        self._report_pod(agent, pod, after, found)
+            found[conditions.POLICY_RESOLVED] = Waiting(conditions.NOT_REACHED, "the namespace is being deleted")
+        self._report_pod(agent, seen, after, found)
         return _Look(found, delay)
 
     def _steps(
         self,
         agent: Resource[MCPAgentSpec],
-        pod: Manifest | None,
+        seen: Present,
         after: MCPAgentStatus,
         found: dict[str, Outcome],
         notes: list[Event],
     ) -> float | None:
         servers = agent_inputs.servers(self._api, agent, self._references)
-        with snapshots.since(None) if pod is None else contextlib.nullcontext():  # what starts, starts with the newest
+        starts = seen.named is None and agent.spec.template is not None  # and so with the newest
+        with snapshots.since(None) if starts else contextlib.nullcontext():
             labels = self._api.namespace_labels(agent.namespace)
             ceilings = policy_reader.of_agent(self._api, agent, labels, agent_inputs.readable(servers))
         found[conditions.POLICY_RESOLVED] = Done(conditions.SUCCEEDED)
@@ -170,15 +175,22 @@ class AgentReconciler:
             servers=servers,
             layers=layers,
             report_hash=agent_reports.token_hash(self._services.tokens, agent),
-            pod=pod,
+            pod=seen.named,
+            injected=seen.injected,
             run=runs.wanted(agent, after.run, self._services.clock()),
         )
-        self._guards.note(agent, servers, layers, pod)
+        self._guards.note(agent, servers, layers, seen.of(agent))
         self._pod_step(plan, found, notes)
         return references.RECHECK if any(server.references for server in servers) else None
 
     def _pod_step(self, plan: Plan, found: dict[str, Outcome], notes: list[Event]) -> None:
         agent, pod, servers = plan.agent, plan.pod, plan.servers
+        if agent.spec.template is None:
+            is_complete = isinstance(found[conditions.SERVERS_READY], Done)
+            state = self._injected.carry_out(plan, is_complete=is_complete)
+            if state is not None:
+                found[conditions.POD_READY] = state
+            return
         is_ours = pods.is_ours(pod, agent.uid)
         unsafe = agent_holds.unsafe(agent, servers)
         if unsafe is not None and not is_ours:
@@ -230,12 +242,13 @@ class AgentReconciler:
     def _report_pod(
         self,
         agent: Resource[MCPAgentSpec],
-        pod: Manifest | None,
+        seen: Present,
         after: MCPAgentStatus,
         found: dict[str, Outcome],
     ) -> None:
         """Say how the Pod is even when the steps did not come that far."""
-        agent_reports.fill(self._services.reports, agent, pod, after)
+        agent_reports.fill(self._services.reports, agent, seen.of(agent), after)
+        pod = seen.named
         ours = pods.is_ours(pod, agent.uid)
         after.pod_name = names.pod(agent.name) if ours else None
         after.phase = pods.phase(pod) if ours and pod is not None else None
@@ -279,8 +292,7 @@ def summary(after: MCPAgentStatus) -> str:
     ready = conditions.find(after.conditions, conditions.READY)
     if ready is None:
         return ""
-    text = "Ready" if ready.status == "True" else ready.message or ready.reason
-    return text if len(text) <= SUMMARY_LENGTH else text[: SUMMARY_LENGTH - 1] + "…"
+    return "Ready" if ready.status == "True" else status.phrase(ready.reason, ready.message)
 
 
 def _all(outcome: Outcome) -> dict[str, Outcome]:

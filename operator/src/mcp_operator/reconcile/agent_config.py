@@ -18,7 +18,7 @@ from mcp_operator.reconcile import in_place, pods
 from toolman import config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from toolman.config import Config
     from toolman.manifest import Tool
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest, Workloads
     from mcp_operator.manifests.pod import Run as CompletionRun
     from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.agent_inputs import Server
 
@@ -48,6 +49,7 @@ class Plan:
         hold: Why no other Pod may be made now; empty when one may.
         run: Which run to completion the next Pod would be of; None for an agent that keeps its Pod.
         report_hash: Of the token with which its toolman is asked for reports.
+        injected: Pods of other workloads whose toolman reads the same configuration.
     """
 
     agent: Resource[MCPAgentSpec]
@@ -57,11 +59,17 @@ class Plan:
     hold: str = ""
     run: CompletionRun | None = None
     report_hash: str | None = None
+    injected: Sequence[Manifest] = ()
 
     @property
     def inputs(self) -> str:
-        """Another text whenever what toolman is given from Secrets and ConfigMaps is."""
-        return "".join(server.headers for server in self.servers)
+        """See :func:`inputs`."""
+        return inputs(self.servers)
+
+
+def inputs(servers: Sequence[Server]) -> str:
+    """Give another text whenever what toolman is given from Secrets and ConfigMaps is."""
+    return "".join(server.headers for server in servers)
 
 
 def configuration(plan: Plan, current: Manifest | None) -> Config:
@@ -77,10 +85,11 @@ def configuration(plan: Plan, current: Manifest | None) -> Config:
     """
     earlier = written(current)
     recorded = {server.name: server.manifest for server in earlier.servers} if earlier is not None else {}
-    present = pods.server_names(plan.pod) if plan.pod is not None else []
+    there = [pod for pod in (plan.pod, *plan.injected) if pod is not None]
+    present = max((len(pods.server_names(pod)) for pod in there), default=0)
     listed = [running for server in plan.servers if (running := _reachable(plan, server, recorded)) is not None]
     sidecars = sum(not isinstance(server.running, Upstream) for server in plan.servers)
-    return configs.toolman_config(plan.agent, listed, plan.layers, max(sidecars, len(present)), plan.report_hash)
+    return configs.toolman_config(plan.agent, listed, plan.layers, max(sidecars, present), plan.report_hash)
 
 
 def write(api: Workloads, plan: Plan, wanted: Config, current: Manifest | None) -> None:
@@ -110,16 +119,26 @@ def write_files(api: Workloads, servers: Sequence[Server]) -> None:
         Stalled: A ConfigMap that is not ours has the name.
         Waiting: That of an earlier server of this name is still there.
     """
-    for server in servers:
-        manifest = files.config_map(server.resource) if server.resource is not None and server.inputs else None
-        if manifest is None or server.resource is None:
-            continue
-        current = api.config_map(server.resource.namespace, manifest["metadata"]["name"])
+    for resource, manifest in _files(servers):
+        current = api.config_map(resource.namespace, manifest["metadata"]["name"])
         if current is not None:
-            _check_owner(current, server.resource.uid, cluster.SERVER.kind, "rename the MCPServer")
+            _check_owner(current, resource.uid, cluster.SERVER.kind, "rename the MCPServer")
             if current.get("data") == manifest["data"]:
                 continue
         api.apply_config_map(manifest)
+
+
+def files_are_written(api: Workloads, servers: Sequence[Server]) -> bool:
+    """Tell whether :func:`write_files` has nothing more to write."""
+    found = [(api.config_map(each.namespace, raw["metadata"]["name"]), raw) for each, raw in _files(servers)]
+    return all(current is not None and current.get("data") == raw["data"] for current, raw in found)
+
+
+def _files(servers: Sequence[Server]) -> Iterator[tuple[Resource[MCPServerSpec], Manifest]]:
+    for server in servers:
+        manifest = files.config_map(server.resource) if server.resource is not None and server.inputs else None
+        if manifest is not None and server.resource is not None:
+            yield server.resource, manifest
 
 
 def written(current: Manifest | None) -> Config | None:
@@ -131,8 +150,26 @@ def written(current: Manifest | None) -> Config | None:
         return None  # of another version, or somebody else's: it is written anew
 
 
+def is_as_good(found: Config, wanted: Config) -> bool:
+    """Tell whether a Pod that starts with a configuration starts under the rules of another one.
+
+    It may refuse more users, of containers in other Pods, and hold tools to what those run.
+    """
+    reached, to_reach = (
+        [(each.name, each.upstream, each.server_requests) for each in some.servers] for some in (found, wanted)
+    )
+    refused, to_refuse = (frozenset(some.listen.refuse_uids) for some in (found, wanted))
+    same = (found.layers, found.naming) == (wanted.layers, wanted.naming)
+    return same and reached == to_reach and to_refuse <= refused
+
+
 def _is_current(plan: Plan, running: RunningServer) -> bool:
     """Tell whether a server's container runs its present image, or will in a moment."""
+    if (
+        plan.injected
+    ):  # as soon as one of them does: what of the others is not as verified is hidden until their restart
+        told = [in_place.images(pod).get(running.name) for pod in plan.injected]
+        return not any(told) or running.reference in told
     if plan.pod is None or (plan.agent.spec.update_strategy == "InPlace" and not plan.hold):
         return True
     return in_place.images(plan.pod).get(running.name, running.reference) == running.reference
@@ -163,6 +200,7 @@ def _check_owner(current: Manifest, uid: str, kind: str, remedy: str) -> None:
         return
     name = current["metadata"]["name"]
     if owner.get("kind") == kind:
-        raise Waiting(conditions.POD_TERMINATING, f"ConfigMap {name} of an earlier object of this name is going")
-    text = f"ConfigMap {name} is there and not ours: delete it or {remedy}"
+        text = f"ConfigMap {name} of an earlier {kind} of this name is still being deleted"
+        raise Waiting(conditions.POD_TERMINATING, text)
+    text = f"ConfigMap {name} exists and is not this {kind}'s: delete it, or {remedy}"
     raise Stalled(conditions.CONFIG_NAME_TAKEN, text, delay=RECHECK)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_operator import conditions, status
 from mcp_operator.manifests import template
+from mcp_operator.manifests.template import Refused
 from mcp_operator.outcomes import Stalled
 
 if TYPE_CHECKING:
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 
 def unsafe(agent: Resource[MCPAgentSpec], servers: Sequence[Server]) -> Stalled | None:
     """Say what in an agent's template would go around toolman; None where nothing does."""
-    secrets = frozenset[str]().union(*(server.secrets for server in servers))
-    hidden = frozenset[str]().union(*(server.config_maps for server in servers))
+    secrets, hidden = refused(servers)
     findings = template.unsafe(agent.spec.template or {}, secrets, agent.spec.restart_policy, hidden)
     if not findings:
         return None
     return Stalled(conditions.UNSAFE_TEMPLATE, status.printable("; ".join(map(str, findings))))
+
+
+def refused(servers: Sequence[Server]) -> Refused:
+    """Give what of these servers the agent's own containers may not have."""
+    secrets = frozenset[str]().union(*(server.secrets for server in servers))
+    return Refused(secrets, frozenset[str]().union(*(server.config_maps for server in servers)))
 
 
 def unsettled(pod: Manifest | None, servers: Sequence[Server]) -> str:

@@ -144,9 +144,11 @@ def servers_outcome(found: Sequence[Server]) -> Outcome:
     problems = [f"{server.name}: {server.problem}" for server in found if server.problem]
     if not problems:
         return Done(conditions.SUCCEEDED)
-    missing = next((server.missing for server in found if server.missing is not None), None)
-    reason = missing.reason if missing is not None else conditions.SERVERS_NOT_READY
-    return Waiting(reason, "; ".join(problems), delay=missing.delay if missing is not None else None)
+    missing = [server.missing for server in found if server.missing is not None]
+    told = {each.message for each in missing}
+    is_all = all(server.problem in told for server in found if server.problem)
+    reason = missing[0].reason if missing and is_all else conditions.SERVERS_NOT_READY
+    return Waiting(reason, "; ".join(problems), delay=missing[0].delay if missing else None)
 
 
 def layers_of(
@@ -194,14 +196,15 @@ def _server(api: Cluster, name: str, raw: Manifest | None, references: Reference
         tools=known_tools.of_server(api, raw, current),
         settled=observed and ((ready is not None and ready.status == "True") or stalled),
     )
-    return _with_inputs(server, resource, references, _problem(server, ready))
+    return _with_inputs(server, resource, references, _problem(server, resource.namespace, ready))
 
 
-def _problem(server: Server, ready: Condition | None) -> str:
+def _problem(server: Server, namespace: str, ready: Condition | None) -> str:
     """Say why no Pod can be made with a server; empty when one can."""
     if server.running is not None:
         return ""
-    state = f"{ready.reason}, see kubectl describe mcps {server.name}" if ready is not None else "not looked at yet"
+    seen = f"{ready.reason}, see" if ready is not None else "not looked at yet,"
+    state = f"{seen} kubectl describe mcps {server.name} -n {namespace}"
     return f"it has no {'image' if server.placement == 'Sidecar' else 'endpoint'} yet ({state})"
 
 

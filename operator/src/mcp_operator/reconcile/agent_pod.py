@@ -29,6 +29,12 @@ BACKOFF_CAP = 300.0
 """Seconds at most; the kubelet's own limit for containers."""
 STEADY = 600.0
 """Seconds that a Pod must have lived for its end to count as the first."""
+_REPLACED = {
+    "SpecChanged": "its spec asks for another run",
+    "ImagesNotChangedInPlace": "its node did not start the servers again in place",
+    "TemplateOrImageChanged": "its template, or what its servers are or are given, has changed",
+}
+"""By the decision's reason, for people."""
 _OUTDATED = {
     "OnDelete": "the Pod should be another one (updateStrategy OnDelete): delete it, and the next one is made",
     "RunHasBegun": "what the Pod is made from has changed; its run goes on as it began",
@@ -75,7 +81,7 @@ class AgentPods:
         allowed = None if plan.hold else wanted
         verdict = policies.pod_change(pods.facts(plan.pod, agent, allowed, config_hash, now))
         if verdict.action == "leave":
-            text = f"a Pod named {names.pod(agent.name)} is there and not ours: delete it or rename the MCPAgent"
+            text = f"Pod {names.pod(agent.name)} exists and is not this MCPAgent's: delete it, or rename the MCPAgent"
             raise Stalled(conditions.POD_NAME_TAKEN, text, delay=agent_config.RECHECK)
         agent_config.write(self._api, plan, wanted_config, current)
         if allowed is not None:
@@ -107,10 +113,10 @@ class AgentPods:
             raise pods.ending(pod, self._clock())
         if verdict.action == "remove":
             self._note_end(agent.uid, pod)
-            self._delete(agent, pod, f"{verdict.reason}: {pods.ended(pod)}", notes)
+            self._delete(agent, pod, pods.ended(pod), notes)
         if wanted is not None and verdict.action == "replace":
             self._judge(wanted)
-            self._delete(agent, pod, verdict.reason, notes)
+            self._delete(agent, pod, _REPLACED[verdict.reason], notes)
         if wanted is not None and verdict.action == "change":
             return self._change(agent, pod, wanted, notes)
         self._tell(agent, pod, config_hash)
@@ -161,7 +167,10 @@ class AgentPods:
         if ends is not None and ends.not_before is not None:
             left = (ends.not_before - self._clock()).total_seconds()
             if left > 0:
-                text = f"the Pod ended {ends.count} times; the next one follows after a delay"
+                text = (
+                    f"the Pod ended {ends.count} times; the next one follows after a delay. Events say how it ended: "
+                    f"kubectl describe mcpa {agent.name} -n {agent.namespace}"
+                )
                 raise Waiting(conditions.POD_BACK_OFF, text, delay=left)
         try:
             self._api.create_pod(wanted)
@@ -203,4 +212,5 @@ def _rejected(error: cluster.ClusterError) -> Stalled:
 
 
 def _forbidden(error: cluster.ClusterError) -> Waiting:
-    return Waiting(conditions.POD_FORBIDDEN, printable(str(error)), delay=agent_config.RECHECK)
+    remedy = "Correct spec.template, or have an admin raise the quota, right or standard that is named."
+    return Waiting(conditions.POD_FORBIDDEN, printable(f"{error}. {remedy}"), delay=agent_config.RECHECK)

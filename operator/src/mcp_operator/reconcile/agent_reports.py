@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcp_operator import cluster
 from mcp_operator.models.status import SeenServer, SeenStatus
@@ -10,12 +10,17 @@ from mcp_operator.reconcile import pods
 from mcp_operator.reports import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mcp_operator.cluster import Manifest
     from mcp_operator.models.agent import MCPAgentSpec
     from mcp_operator.models.status import MCPAgentStatus
     from mcp_operator.objects import Resource
     from mcp_operator.own_secrets import ReportTokens
     from mcp_operator.reports import Reports
+
+ASKED: Final = 50
+"""Pods of one agent that are asked; those of a large Deployment say the same."""
 
 
 def token_hash(tokens: ReportTokens | None, agent: Resource[MCPAgentSpec]) -> str | None:
@@ -32,14 +37,25 @@ def token_hash(tokens: ReportTokens | None, agent: Resource[MCPAgentSpec]) -> st
         return None  # without its Secret the operator still does all but ask
 
 
-def fill(reports: Reports | None, agent: Resource[MCPAgentSpec], pod: Manifest | None, after: MCPAgentStatus) -> None:
-    """Write what was reported last, and have the Pod of the moment asked."""
+def fill(
+    reports: Reports | None, agent: Resource[MCPAgentSpec], present: Iterable[Manifest], after: MCPAgentStatus
+) -> None:
+    """Write what was reported last, and have the Pods of the moment asked.
+
+    Args:
+        reports: What was reported.
+        agent: Whose status.
+        present: The Pods with its toolman.
+        after: Its status.
+    """
     if reports is None:
         return
-    reports.track(agent.namespace, agent.name, target(agent, pod))
+    asked = [place for pod in present if (place := target(agent, pod)) is not None]
+    reports.track(agent.namespace, agent.name, asked[:ASKED])
     found = reports.of_agent(agent.namespace, agent.name)
-    after.seen = None
-    if found is not None:
+    if not asked:
+        after.seen = None
+    if found is not None:  # until then, as after a start of the operator, what was reported before counts
         after.seen = SeenStatus(
             visible=found.visible,
             total=found.total,
@@ -51,9 +67,9 @@ def fill(reports: Reports | None, agent: Resource[MCPAgentSpec], pod: Manifest |
         )
 
 
-def target(agent: Resource[MCPAgentSpec], pod: Manifest | None) -> Target | None:
-    """Give where an agent's toolman is; None while it has no Pod that runs."""
-    if pod is None or not pods.is_ours(pod, agent.uid) or "deletionTimestamp" in pod["metadata"]:
+def target(agent: Resource[MCPAgentSpec], pod: Manifest) -> Target | None:
+    """Give where the toolman of a Pod is; None while the Pod does not run."""
+    if "deletionTimestamp" in pod["metadata"]:
         return None
     address = str((pod.get("status") or {}).get("podIP") or "")
     if not address or pods.phase(pod) != "Running":

@@ -62,7 +62,8 @@ def sight(
     style: Naming = "plain" if agent.spec.tool_names == "Plain" else "prefixed"
     verdicts = list(_decided(style, servers, layers))
     for layer in layers:
-        verdicts = _within(layer, verdicts)
+        if is_bounded(layer):
+            verdicts = _within(layer, verdicts)
     seen = Counter(verdict.name for verdict in verdicts if verdict.is_visible)
     verdicts = [
         replace(verdict, by=f"MCPAgent/{agent.name}", reason=SAME_NAME)
@@ -101,6 +102,8 @@ def required(
     layers: Sequence[policy.Layer],
 ) -> Outcome:
     """Say of every required tool that is not there why: no such tool, denied by whom, or its server is not ready."""
+    if not agent.spec.required_tools:
+        return Done(conditions.SUCCEEDED)
     by_name = {server.name: server for server in servers}
     found: dict[_Kind, list[str]] = {"unknown": [], "denied": [], "waiting": []}
     visible = {(each.server, each.tool): each for each in sight(agent, servers, layers)[0]}
@@ -159,6 +162,11 @@ def _decided(style: Naming, servers: Sequence[Server], layers: Sequence[policy.L
                 reason="" if decision.allowed else decision.reason,
                 would_deny=decision.would_deny,
             )
+
+
+def is_bounded(layer: policy.Layer) -> bool:
+    """Tell whether a layer leaves room for some tools only."""
+    return layer.limits.max_tools is not None or layer.limits.max_list_tokens is not None
 
 
 def _within(layer: policy.Layer, verdicts: list[Verdict]) -> list[Verdict]:

@@ -44,7 +44,8 @@ def warnings(
     found = [
         text for server in agent.spec.servers for text in _of_server(agent, server, known.get(server.name, ()), layers)
     ]
-    found += _of_budgets(agent_tools.sight(agent, servers, layers)[0])
+    if any(agent_tools.is_bounded(layer) for layer in layers):
+        found += _of_budgets(agent_tools.sight(agent, servers, layers)[0])
     return [printable(text) for text in found][:LISTED_WARNINGS]
 
 

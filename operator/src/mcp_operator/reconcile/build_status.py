@@ -43,7 +43,7 @@ _REASON_OF_STEP: Final = {
 _COUNTER: Final = re.compile(r"step (\d+)/(\d+)\s*:?\s*", re.IGNORECASE)
 
 
-def begin(status: MCPServerStatus, key: str, revision: str, now: datetime) -> None:
+def begin(status: MCPServerStatus, key: str, revision: str, now: datetime, credentials: str | None = None) -> None:
     """Note that a build of this key was asked for: a new one, another attempt, or the same that was interrupted."""
     last = status.build
     attempts, number = 1, last.number + 1 if last is not None else 1
@@ -51,7 +51,12 @@ def begin(status: MCPServerStatus, key: str, revision: str, now: datetime) -> No
         attempts = last.attempts + 1 if last.failed_step is not None else last.attempts
         number = last.number
     status.build = BuildStatus(
-        number=number, key=key, revision=revision, started_at=policies.format_time(now), attempts=attempts
+        number=number,
+        key=key,
+        revision=revision,
+        started_at=policies.format_time(now),
+        attempts=attempts,
+        credentials=credentials,
     )
 
 
@@ -113,6 +118,7 @@ def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) ->
         log_tail=tail(error.log_tail) or None,
         attempts=began.attempts,
         transient=error.transient,
+        credentials=began.credentials,
     )
 
 

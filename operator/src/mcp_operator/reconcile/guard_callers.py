@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from mcp_operator import cluster, names, objects
@@ -9,8 +10,8 @@ from mcp_operator.manifests import guard_config
 from mcp_operator.manifests.metadata import digest
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.outcomes import Stalled
-from mcp_operator.reconcile import agent_inputs, pods, policy_reader
-from mcp_operator.reconcile.references import References
+from mcp_operator.reconcile import agent_inputs, injected_pods, pods, policy_reader
+from mcp_operator.reconcile.references import References, Unasked
 from mcp_operator.workqueue import Key
 from toolman import config
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from toolman.policy import Layer
 
-    from mcp_operator.cluster import Cluster, Kind, Manifest, ReferenceKind
+    from mcp_operator.cluster import Cluster, Kind, Manifest
     from mcp_operator.layers import DefaultAccess
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.models.status import MCPServerStatus
@@ -35,6 +36,8 @@ def callers(
     after: MCPServerStatus,
     default_access: DefaultAccess,
     known: Mapping[str, config.Caller],
+    *,
+    injects: bool = False,
 ) -> list[config.Caller]:
     """Give the callers of a server.
 
@@ -44,25 +47,26 @@ def callers(
         after: Its status as it will be.
         default_access: What holds where no policy says anything.
         known: The callers so far, by the UIDs of their Pods: where a policy cannot be read, they go on as they are.
+        injects: Sidecars are put into Pods of other workloads; without the webhook, anybody could say so of his.
     """
     moment = _Moment(api, server, after)
     labels = api.namespace_labels(server.namespace)
-    running = {pod["metadata"]["name"]: pod for pod in api.pods_labelled(server.namespace, names.LABEL_AGENT)}
+    present = api.pods_labelled(server.namespace, names.LABEL_AGENT)
     found = []
     for raw in api.list(cluster.AGENT, server.namespace):
         if not _names(raw, server.name):
             continue
-        pod = running.get(names.pod(raw["metadata"]["name"]))
-        if pod is None or not pods.is_ours(pod, raw["metadata"]["uid"]) or pods.phase(pod) in _OVER:
+        uids = [pod["metadata"]["uid"] for pod in present if _calls(pod, raw, injects=injects)]
+        if not uids:
             continue
-        uid = pod["metadata"]["uid"]
-        caller: config.Caller | None
-        try:
-            caller = _caller(moment.cluster, raw, uid, server.name, labels, default_access)
-        except (Stalled, objects.InvalidSpecError):
-            caller = known.get(uid)
-        if caller is not None:
-            found.append(caller)
+        about: tuple[Layer, ...] | None = None
+        with contextlib.suppress(Stalled, objects.InvalidSpecError):
+            about = _layers(moment.cluster, raw, server.name, labels, default_access)
+        for uid in uids:
+            if about is not None:
+                found.append(config.Caller(pod=uid, name=f"MCPAgent/{raw['metadata']['name']}", layers=about))
+            elif uid in known:
+                found.append(known[uid])
     return found
 
 
@@ -82,14 +86,13 @@ class News:
         agent: Resource[MCPAgentSpec],
         servers: Iterable[Server],
         layers: Sequence[Layer],
-        pod: Manifest | None,
+        calling: Iterable[Manifest],
     ) -> None:
-        """Take note of an agent as it is now."""
-        uid = pod["metadata"]["uid"] if pod is not None and pods.is_ours(pod, agent.uid) else ""
-        over = pod is not None and pods.phase(pod) in _OVER
+        """Take note of an agent as it is now, and of the Pods that call for it."""
+        uids = sorted(pod["metadata"]["uid"] for pod in calling if pods.phase(pod) not in _OVER)
         shared = [server.name for server in servers if server.placement == "Shared"]
         now = {
-            name: digest([uid, over, config.dumps(config.Config(layers=guard_config.about(layers, name))).decode()])
+            name: digest([uids, config.dumps(config.Config(layers=guard_config.about(layers, name))).decode()])
             for name in shared
         }
         self._compare((agent.namespace, agent.name), now)
@@ -142,35 +145,34 @@ class _Moment:
         return self._lists[kind.kind]
 
 
-class _Unasked:
-    """Says of all that servers are given that it is there: that decides nothing about layers."""
+def _calls(pod: Manifest, agent: Manifest, *, injects: bool) -> bool:
+    """Tell whether the toolman of a Pod calls for an agent: in its own Pod, or in one that it was put into."""
+    metadata, spec = agent["metadata"], agent.get("spec") or {}
+    if pods.phase(pod) in _OVER:
+        return False
+    if spec.get("template") is None:
+        return injects and injected_pods.is_of(pod, metadata["name"])
+    return pod["metadata"]["name"] == names.pod(metadata["name"]) and pods.is_ours(pod, metadata["uid"])
 
-    def version_of(self, _kind: ReferenceKind, _namespace: str, name: str) -> str | None:
-        return name
 
-    def keys_of(self, _kind: ReferenceKind, _namespace: str, _name: str) -> frozenset[str]:
-        return frozenset()
-
-
-def _caller(
+def _layers(
     api: Cluster,
     raw: Manifest,
-    pod_uid: str,
     server: str,
     namespace_labels: Mapping[str, str],
     default_access: DefaultAccess,
-) -> config.Caller:
-    """Give one caller.
+) -> tuple[Layer, ...]:
+    """Give an agent's layers about a server.
 
     Raises:
-        Stalled: A policy that may concern its agent cannot be read.
+        Stalled: A policy that may concern the agent cannot be read.
         InvalidSpecError: The agent cannot.
     """
     agent = objects.parse(MCPAgentSpec, raw)
-    servers = agent_inputs.servers(api, agent, References(_Unasked()))
+    servers = agent_inputs.servers(api, agent, References(Unasked()))
     ceilings = policy_reader.of_agent(api, agent, namespace_labels, agent_inputs.readable(servers))
     layers = agent_inputs.layers_of(agent, servers, namespace_labels, ceilings, default_access)
-    return config.Caller(pod=pod_uid, name=f"MCPAgent/{agent.name}", layers=guard_config.about(layers, server))
+    return tuple(guard_config.about(layers, server))
 
 
 def _names(raw: Manifest, server: str) -> bool:

@@ -6,12 +6,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mcp_operator import conditions, policies
+from mcp_operator import conditions, policies, server_references
 from mcp_operator.images.contract import BuildError
 from mcp_operator.jobs import State
 from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
 from mcp_operator.reconcile import build_requests, build_status, in_service, manifests_store
 from mcp_operator.reconcile.lookups import Answer
+from mcp_operator.reconcile.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,7 @@ class ImageStep:
         self._builds = builds
         self._images = images
         self._promotion = promotion
+        self._references = References(services.api)
         self._ended: dict[str, str] = {}
 
     def ended(self, uid: str, key: str) -> str:
@@ -174,17 +176,23 @@ class ImageStep:
                 self._builds.cancel(uid)
             return verdict.delay, build_key
         if job is None:
+            credentials = self._credentials(subject.server)  # before they are read: later ones are another attempt
             request = self._equipped(subject, wanted)
             logger.info("%s: build %s (%s)", subject.key, build_key[:12], verdict.reason)
-            build_status.begin(after, build_key, answer.revision, now)
+            build_status.begin(after, build_key, answer.revision, now, credentials)
             self._builds.ensure(subject.key, build_key, request)
         job = self._job(uid, build_key)
         if job is not None and job.state is not State.ENDED:
             build_status.follow(after, job, now)
         return None, build_key
 
+    def _credentials(self, server: Resource[MCPServerSpec]) -> str | None:
+        """Give what stands for the versions of the Secrets that a build would be given; None where it gets none."""
+        return self._references.versions(server.namespace, server_references.of_operator(server.spec)) or None
+
     def _facts(self, subject: Subject, build_key: str) -> policies.BuildFacts:
         after = subject.after
+        has_some = after.build is not None and after.build.credentials is not None
         image = after.image if after.image is not None and self._promotion.knows(subject.server, after) else None
         held = after.held.image if after.held is not None else None
         return policies.BuildFacts(
@@ -194,6 +202,7 @@ class ImageStep:
             last=after.build,
             now=self._services.clock(),
             asked=subject.asked,
+            credentials=self._credentials(subject.server) if has_some else None,
         )
 
     def _end(self, subject: Subject, answer: Answer, job: View) -> None:

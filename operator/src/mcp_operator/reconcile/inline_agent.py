@@ -64,9 +64,9 @@ def _remove(api: Objects, server: Resource[MCPServerSpec], current: Manifest | N
 
 def _taken(server: Resource[MCPServerSpec], current: Manifest) -> Outcome:
     if cluster.controller(current).get("kind") == cluster.SERVER.kind:
-        text = f"MCPAgent {server.name} of an earlier MCPServer of this name is going"
+        text = f"MCPAgent {server.name} of an earlier MCPServer of this name is still being deleted"
         return Waiting(conditions.AGENT_GOING, text, delay=2)
-    text = f"an MCPAgent named {server.name} is there and not of this server: delete it, or leave out spec.agent"
+    text = f"MCPAgent {server.name} exists and is not this MCPServer's: delete it, or leave out spec.agent"
     return Stalled(conditions.AGENT_NAME_TAKEN, text, delay=RECHECK)
 
 

@@ -191,11 +191,12 @@ class Lookups:
         with self._lock:
             if self._entries.get(uid) is not entry:
                 return  # something else is asked by now
+            is_news = problem is not None or entry.problem is not None or answer != entry.answer
             entry.answer, entry.problem = answer, problem
             entry.failures = failures if problem is not None else 0
             entry.expires = self._clock() + timedelta(seconds=seconds)
             entry.asking = False
-        self._wake(owner, 0.0)
+        self._wake(owner, 0.0 if is_news else seconds)
 
 
 class Threads:

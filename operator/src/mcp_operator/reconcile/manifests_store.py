@@ -137,7 +137,7 @@ def _text(tools: Sequence[Tool]) -> str:
 
 def _taken(name: str, *, is_ours: bool) -> Stalled | Waiting:
     if is_ours:
-        text = f"ConfigMap {name} of an earlier MCPServer of this name is going"
+        text = f"ConfigMap {name} of an earlier MCPServer of this name is still being deleted"
         return Waiting(conditions.MANIFEST_NAME_TAKEN, text)
-    text = f"ConfigMap {name} is there and not ours: delete it or rename the MCPServer"
+    text = f"ConfigMap {name} exists and is not this MCPServer's: delete it, or rename the MCPServer"
     return Stalled(conditions.MANIFEST_NAME_TAKEN, text, delay=RECHECK)

@@ -100,12 +100,14 @@ def _check_owner(server: Resource[MCPServerSpec], current: Manifest, kind: str) 
         return
     name = current["metadata"]["name"]
     if owner.get("kind") == cluster.SERVER.kind and owner.get("name") == server.name:
-        raise Waiting(conditions.ROLLING_OUT, f"{kind} {name} of an earlier object of this name is going")
+        raise Waiting(
+            conditions.ROLLING_OUT, f"{kind} {name} of an earlier MCPServer of this name is still being deleted"
+        )
     raise _taken(kind, name)
 
 
 def _taken(kind: str, name: str) -> Stalled:
-    text = f"{kind} {name} is there and not ours: delete it or rename the MCPServer"
+    text = f"{kind} {name} exists and is not this MCPServer's: delete it, or rename the MCPServer"
     return Stalled(conditions.GUARD_NAME_TAKEN, text, delay=RECHECK)
 
 

@@ -116,7 +116,7 @@ def outcome(pod: Manifest, required: Sequence[str], now: datetime) -> Outcome:
     scheduled = _condition(current, "PodScheduled")
     if scheduled.get("status") == "False":
         return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
-    return _first_trouble(pod["metadata"]["name"], current, required) or _unready(pod, current)
+    return _first_trouble(_place(pod), current, required) or _unready(pod, current)
 
 
 def ending(pod: Manifest, now: datetime) -> Waiting:
@@ -125,15 +125,15 @@ def ending(pod: Manifest, now: datetime) -> Waiting:
     late = (now - policies.parse_time(due)).total_seconds() if due else 0.0
     if late <= STUCK_SECONDS:
         return Waiting(conditions.POD_TERMINATING, "the Pod is ending; another one follows when it is gone")
-    name, node = pod["metadata"]["name"], (pod.get("spec") or {}).get("nodeName") or "?"
+    node = (pod.get("spec") or {}).get("nodeName") or "?"
     finalizers = pod["metadata"].get("finalizers") or []
     if finalizers:
-        text = f"the Pod is held by finalizers of others: {', '.join(finalizers)}"
+        text = f"the Pod is held by finalizers of others, who must take them off: {', '.join(finalizers)}"
     else:
         text = (
             f"the Pod should be gone by now: node {node} does not say that it has ended. No second one is made while "
             f"it may still run. If that node is off for good: kubectl delete node {node}, or kubectl taint node {node} "
-            f"node.kubernetes.io/out-of-service=now:NoExecute, or kubectl delete pod {name} --force"
+            f"node.kubernetes.io/out-of-service=now:NoExecute, or kubectl delete pod {_place(pod)} --force"
         )
     return Waiting(conditions.POD_STUCK, printable(text), delay=STUCK_SECONDS)
 
@@ -154,7 +154,7 @@ def _restarting(pod: Manifest) -> Outcome | None:
 
 
 def _unsettled(pod: Manifest, current: Status, now: datetime) -> Outcome | None:
-    return _restarting(pod) or _just_crashed(pod["metadata"]["name"], current, now)
+    return _restarting(pod) or _just_crashed(_place(pod), current, now)
 
 
 def _just_crashed(pod: str, current: Status, now: datetime) -> Outcome | None:
@@ -180,7 +180,9 @@ def _first_trouble(pod: str, current: Status, required: Sequence[str]) -> Outcom
             return trouble
     unready = [each["name"] for each in _containers(current) if "running" in _state(each) and not each.get("ready")]
     if unready and phase({"status": current}) == "Running":
-        return _waiting(conditions.CONTAINER_NOT_READY, f"not ready yet: {', '.join(unready)}")
+        return _waiting(
+            conditions.CONTAINER_NOT_READY, f"not ready yet: {', '.join(unready)}, see kubectl describe pod {pod}"
+        )
     return None
 
 
@@ -221,7 +223,8 @@ def _awaiting(pod: str, container: Status, required: Sequence[str]) -> Outcome:
     if "running" not in state and not last:
         return _waiting(conditions.POD_STARTING, STARTING)
     missing = str(last.get("message") or "").strip()
-    return _waiting(conditions.AWAITING_TOOLS, missing or f"waiting for {', '.join(required) or 'the servers'}")
+    log = f"see kubectl logs {pod} -c {names.AWAIT_CONTAINER}"
+    return _waiting(conditions.AWAITING_TOOLS, missing or f"waiting for {', '.join(required) or 'the servers'}, {log}")
 
 
 def _last_end(container: Status) -> Status:
@@ -237,6 +240,11 @@ def _containers(current: Status) -> Iterator[Status]:
     yield from current.get("containerStatuses") or []
 
 
+def _place(pod: Manifest) -> str:
+    """Give a Pod as commands name it, for people whose context is in another namespace."""
+    return f"{pod['metadata']['name']} -n {pod['metadata']['namespace']}"
+
+
 def _state(container: Status) -> Status:
     return container.get("state") or {}
 
@@ -248,7 +256,7 @@ def _completed(container: Status) -> bool:
 def _exit(last: Status) -> str:
     detail = " ".join(str(last.get("message") or "").split())[-DETAIL_LENGTH:]
     why = f" ({last['reason']})" if last.get("reason") else ""
-    return f"ended with {last.get('exitCode', 'an error')}{why}" + (f": {detail}" if detail else "")
+    return f"ended with exit code {last.get('exitCode', '?')}{why}" + (f": {detail}" if detail else "")
 
 
 def _condition(current: Status, kind: str) -> Status:

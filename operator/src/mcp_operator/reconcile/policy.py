@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mcp_operator import cluster, conditions, events, objects, policies, status
+from mcp_operator import cluster, conditions, events, objects, policies, snapshots, status
 from mcp_operator.cluster import AGENT, POLICY, SERVER
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.policy import ToolPolicySpec
@@ -15,19 +15,23 @@ from mcp_operator.reconcile import known_tools
 from mcp_operator.reconcile.policy_coverage import Coverage, KnownServer, coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcp_operator.cluster import Manifest
     from mcp_operator.models.status import Condition
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.services import Services
 
-RESYNC = 600.0
-"""Seconds until a policy's count is taken again even if nothing tells of a change."""
-SUMMARY_LENGTH = 80
-"""Characters of the phrase for ``kubectl get``."""
 NAMED_GLOBS = 5
 """Globs that a message names; the status lists more of them."""
+
+
+class _Estate(NamedTuple):
+    """All that policies can be about, and the labels of its namespaces."""
+
+    labels: Mapping[str, Mapping[str, str]]
+    agents: Sequence[Resource[MCPAgentSpec]]
+    servers: Sequence[KnownServer]
 
 
 class PolicyReconciler:
@@ -58,7 +62,7 @@ class PolicyReconciler:
         except objects.InvalidSpecError as error:
             outcome = Stalled(conditions.INVALID_SPEC, f"{error}. Nothing new starts for whom it may concern.")
         else:
-            found = self._coverage(ceiling)
+            found = coverage(ceiling, *snapshots.shared(self._api, "estate", self._estate))
             fill(after, ceiling.spec, found)
             outcome = Done(conditions.SUCCEEDED, _verdict(ceiling.spec, found))
         after.observed_generation = generation
@@ -70,7 +74,7 @@ class PolicyReconciler:
         after.summary = summary(after, outcome)
         if status.write(self._api, POLICY, raw, after):
             self._services.recorder.record(raw, events.of_policy(before.conditions, after.conditions))
-        return RESYNC
+        return None  # all policies are counted again together: see COUNTING
 
     def _wake(self, name: str, raw: Manifest | None, *, is_news: bool) -> None:
         """Have all looked at whom a policy may concern, as it is now or as it was: agents, and servers behind guards.
@@ -84,7 +88,7 @@ class PolicyReconciler:
             self._services.wake_agents("")
             self._services.wake_servers("", shared_only=not (was_about or is_about))
 
-    def _coverage(self, ceiling: Resource[ToolPolicySpec]) -> Coverage:
+    def _estate(self) -> _Estate:
         agents, servers = list(self._agents()), list(self._servers())
         labels: dict[str, Mapping[str, str]] = {}
         for namespace in {*(each.namespace for each in agents), *(each.resource.namespace for each in servers)}:
@@ -92,7 +96,7 @@ class PolicyReconciler:
                 labels[namespace] = self._api.namespace_labels(namespace)
             except cluster.NotFoundError:
                 continue  # it is going, with all that is in it
-        return coverage(ceiling, labels, agents, servers)
+        return _Estate(labels, agents, servers)
 
     def _agents(self) -> Iterator[Resource[MCPAgentSpec]]:
         for raw in self._api.list(AGENT):
@@ -126,9 +130,9 @@ def fill(after: ToolPolicyStatus, spec: ToolPolicySpec, found: Coverage) -> None
 def summary(after: ToolPolicyStatus, outcome: Outcome) -> str:
     """Give one phrase for ``kubectl get``."""
     if not isinstance(outcome, Done):
-        return status.printable(outcome.message, SUMMARY_LENGTH)
+        return status.phrase(outcome.reason, outcome.message)
     if after.unmatched:
-        return status.printable(f"matches nothing: {', '.join(after.unmatched)}", SUMMARY_LENGTH)
+        return status.phrase("matches nothing", ", ".join(after.unmatched))
     return "Ready"
 
 

@@ -6,7 +6,7 @@ counts until it is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest, Objects
     from mcp_operator.models.agent import MCPAgentSpec
     from mcp_operator.models.server import MCPServerSpec
+
+REMEMBERED: Final = 500
+"""Versions of policies: more than a cluster has policies, a few times over."""
+
+_policies: Final = objects.Versions(ToolPolicySpec, REMEMBERED)
+"""A version of an object never changes, so whoever reads one first reads it for all."""
 
 
 def of_agent(
@@ -71,7 +77,7 @@ def _readable(
     readable, broken = [], []
     for raw in api.list(cluster.POLICY):
         try:
-            readable.append(objects.parse(ToolPolicySpec, raw))
+            readable.append(_policies.parse(raw))
         except objects.InvalidSpecError as error:
             outline = _outline(raw)
             if outline is None or concerns(outline, raw):

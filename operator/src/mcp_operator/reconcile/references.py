@@ -13,6 +13,7 @@ from mcp_operator.outcomes import Waiting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mcp_operator.cluster import ReferenceKind
     from mcp_operator.cluster import References as Api
     from mcp_operator.server_references import Reference
 
@@ -66,6 +67,18 @@ class References:
                 while len(self._keys) > REMEMBERED:
                     self._keys.popitem(last=False)
         return reference.key in keys
+
+
+class Unasked:
+    """Says of all that servers are given that it is there: that decides nothing about layers."""
+
+    def version_of(self, _kind: ReferenceKind, _namespace: str, name: str) -> str | None:
+        """See :class:`mcp_operator.cluster.References`."""
+        return name
+
+    def keys_of(self, _kind: ReferenceKind, _namespace: str, _name: str) -> frozenset[str]:
+        """See :class:`mcp_operator.cluster.References`."""
+        return frozenset()
 
 
 def _advice(namespace: str, reference: Reference, *, is_there: bool) -> str:

@@ -77,7 +77,7 @@ def wanted(agent: Resource[MCPAgentSpec], run: RunStatus | None, now: datetime) 
 
 def outcome(run: RunStatus) -> Outcome:
     """Say how a run that is over went."""
-    where = f"container {run.container} ended with {run.exit_code}" if run.container is not None else ""
+    where = f"container {run.container} ended with exit code {run.exit_code}" if run.container is not None else ""
     text = ": ".join(part for part in (where, run.message) if part)
     if run.result == "Succeeded":
         return Done(conditions.COMPLETED, text)

@@ -6,6 +6,7 @@ cluster: :mod:`mcp_operator.reconcile.lookups` asks, :mod:`mcp_operator.jobs` bu
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
 from mcp_operator.reconcile import build_status, inline_agent, policy_reader, promotion, revisions, server_verdict
 from mcp_operator.reconcile.image_step import Images, ImageStep, Progress, Subject
 from mcp_operator.reconcile.lookups import PendingError
+from mcp_operator.reconcile.quiet import Quiet
 from mcp_operator.reconcile.references import References
 from mcp_operator.reconcile.remote_step import RemoteStep
 from mcp_operator.reconcile.services import sooner
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest
     from mcp_operator.jobs import Builds
     from mcp_operator.objects import Resource
-    from mcp_operator.reconcile.lookups import Lookups
+    from mcp_operator.reconcile.lookups import Answer, Lookups
     from mcp_operator.reconcile.revisions import Outside
     from mcp_operator.reconcile.services import Services
 
@@ -55,6 +57,7 @@ class ServerReconciler:
         self._image_step = ImageStep(services, builds, images, going)
         self._remote_step = RemoteStep(going)
         self._shared = SharedServers(services)
+        self._quiet = Quiet(services.clock)
         self._known: dict[Key, set[str]] = {}
         self._generations: dict[str, int] = {}
 
@@ -69,6 +72,10 @@ class ServerReconciler:
             self._services.wake_agents(namespace, server=name)
             return later
         self._known.setdefault(key, set()).add(uid)
+        if self._quiet.holds(raw):
+            with contextlib.suppress(Problem, PendingError, objects.InvalidSpecError):  # then it is looked at whole
+                self._answer(key, objects.parse(MCPServerSpec, raw))
+                return sooner(later, self._lookups.delay(uid))
         return sooner(later, self._observe(key, raw))
 
     def _observe(self, key: Key, raw: Manifest) -> float | None:
@@ -76,7 +83,9 @@ class ServerReconciler:
         after = before.model_copy(deep=True)
         generation = raw["metadata"].get("generation", 1)
         uid = raw["metadata"]["uid"]
-        if self._generations.get(uid) != generation:  # a narrowed tools list must not wait for a git host
+        # A narrowed tools list must not wait for a git host. What an earlier operator had seen already is read by every
+        # agent's first look in this one.
+        if self._generations.get(uid, before.observed_generation) != generation:
             self._generations[uid] = generation
             self._services.wake_agents(key.namespace, server=key.name)
         try:
@@ -100,7 +109,10 @@ class ServerReconciler:
             after.handled_reconcile = asked or None
         progress = self._shared.add(server, after, self._with_inputs(server, progress))
         progress = self._with_agent(server, progress)
-        self._conclude(raw, before, after, progress, server)
+        if self._conclude(raw, before, after, progress, server):
+            self._quiet.forget(uid)
+        else:
+            self._quiet.note(raw, server, after, progress)
         return sooner(progress.delay, self._lookups.delay(uid))
 
     # --- steps
@@ -110,10 +122,7 @@ class ServerReconciler:
         is_remote = server.spec.source.remote is not None
         step: ImageStep | RemoteStep = self._remote_step if is_remote else self._image_step
         try:
-            inside = self._permit(server)
-            question = revisions.question(server, self._api, self._outside, inside=inside)
-            busy = self._builds.view(server.uid) is not None
-            answer = self._lookups.answer(subject.key, server.uid, question, busy=busy)
+            answer = self._answer(subject.key, server)
         except Problem as problem:
             self._builds.cancel(server.uid)
             if is_remote:
@@ -130,6 +139,18 @@ class ServerReconciler:
             }
             return Progress(found, build_status.ready(found, after), problem.delay)
 
+    def _answer(self, key: Key, server: Resource[MCPServerSpec]) -> Answer:
+        """Give what the source means, as far as it is known, and have it asked for when that is due.
+
+        Raises:
+            Problem: It may not be used, or the last answer was one.
+            PendingError: Nothing is known yet.
+        """
+        inside = self._permit(server)
+        question = revisions.question(server, self._api, self._outside, inside=inside)
+        busy = self._builds.view(server.uid) is not None
+        return self._lookups.answer(key, server.uid, question, busy=busy)
+
     def _permit(self, server: Resource[MCPServerSpec]) -> bool:
         """Ask the policies before anything is fetched or connected to; tell whether it may be inside of the cluster.
 
@@ -139,7 +160,7 @@ class ServerReconciler:
         try:
             labels = self._api.namespace_labels(server.namespace)
         except NotFoundError:
-            raise Waiting(conditions.LOOKING_UP, "the namespace is going") from None
+            raise Waiting(conditions.LOOKING_UP, "the namespace is being deleted") from None
         found = policy_reader.of_namespace(self._api, labels)
         verdict = ceilings.source_allowed(found, labels, server.spec)
         if isinstance(verdict, Stalled):
@@ -187,7 +208,8 @@ class ServerReconciler:
         after: MCPServerStatus,
         progress: Progress,
         server: Resource[MCPServerSpec] | None = None,
-    ) -> None:
+    ) -> bool:
+        """Write the status and tell of what has changed; give whether anything had."""
         metadata = raw["metadata"]
         after.observed_generation = metadata.get("generation", 1)
         reports = self._services.reports
@@ -198,12 +220,13 @@ class ServerReconciler:
         if after.build is not None and after.build.finished_at is not None:
             self._builds.settle(metadata["uid"], self._image_step.ended(metadata["uid"], after.build.key))
         if not written:
-            return
+            return False
         self._services.recorder.record(raw, events.of_server(before, after))
         if server_verdict.for_agents(before) != server_verdict.for_agents(after):
             self._services.wake_agents(metadata["namespace"], server=metadata["name"])
         if (before.tools_hash, before.source) != (after.tools_hash, after.source):
             self._services.wake_policies()  # they count what they deny of it
+        return True
 
     def _release(self, key: Key, living: str) -> float | None:
         """End what runs for earlier objects of this name and remove what was made for them."""
@@ -219,6 +242,7 @@ class ServerReconciler:
                 continue
             self._known[key].discard(uid)
             self._lookups.forget(uid)
+            self._quiet.forget(uid)
             self._generations.pop(uid, None)
             self._image_step.forget(uid)
         if not self._known.get(key, {living}):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from mcp_operator import conditions
 from mcp_operator.outcomes import Done
 from mcp_operator.reconcile import approval, build_status, promotion
-from mcp_operator.status import printable
+from mcp_operator.status import SUMMARY_LENGTH, phrase, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.image_step import Progress
 
-SUMMARY_LENGTH: Final = 80
-"""Characters of the phrase."""
 _BESIDE: Final = (conditions.INPUTS_READY, conditions.AVAILABLE, conditions.AGENT_APPLIED)
 """Conditions of those servers that have what they are about."""
 
@@ -81,7 +79,7 @@ def summary(after: MCPServerStatus) -> str:
     elif build is not None and build.failed_step is not None and build.reason == ready.reason:
         text = f"{build.failed_step} failed: {ready.reason}"
     else:
-        text = ready.reason
+        return phrase(ready.reason, ready.message)
     return text[:SUMMARY_LENGTH]
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 COUNTING_DELAY = 2.0
 """Seconds in which changes of agents are collected before policies are looked at."""
+COUNTING_SHARE = 0.02
+"""Seconds besides, for each agent: counting a thousand takes some time, which those who want something come before."""
+COUNTING_RESYNC = 600.0
+"""Seconds until all policies are counted again even if nothing tells of a change."""
 COUNTING: Final = Key("Policies", "", "")
 """Stands for all policies, which are to be looked at: many changes of agents are one such look."""
 
@@ -66,7 +70,7 @@ class Services:
     def wake_policies(self) -> None:
         """Have all policies looked at, shortly: many agents that come at once are counted once."""
         if self.index is not None:
-            self.wake(COUNTING, COUNTING_DELAY)
+            self.wake(COUNTING, COUNTING_DELAY + COUNTING_SHARE * len(self.index))
             return
         for raw in self.api.list(POLICY):
             self.wake(Key(POLICY.kind, "", raw["metadata"]["name"]), COUNTING_DELAY)

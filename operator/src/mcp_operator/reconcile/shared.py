@@ -23,6 +23,7 @@ from mcp_operator.reconcile.image_step import Progress
 from mcp_operator.reconcile.owned_objects import OwnedObjects
 from mcp_operator.reconcile.references import References
 from mcp_operator.reconcile.services import sooner
+from mcp_operator.status import printable
 from toolman import config
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class SharedServers:
         except (Stalled, Waiting) as problem:
             return problem
         except (cluster.ForbiddenError, cluster.InvalidError) as error:
-            return Stalled(conditions.GUARD_FORBIDDEN, str(error), delay=RECHECK)
+            remedy = "An admin can raise the quota, right or standard that is named; or correct run.shared.podTemplate."
+            return Stalled(conditions.GUARD_FORBIDDEN, printable(f"{error}. {remedy}"), delay=RECHECK)
 
     def _carry_out(self, server: Resource[MCPServerSpec], after: MCPServerStatus) -> Outcome:
         wanted = self._wanted(server, after)
@@ -137,7 +139,14 @@ class SharedServers:
     def _write_config(self, wanted: Shared, after: MCPServerStatus) -> str:
         server = wanted.server
         stored = self._api.config_map(server.namespace, names.guard(server.name))
-        callers = guard_callers.callers(self._api, server, after, self._settings.default_access, _callers(stored))
+        callers = guard_callers.callers(
+            self._api,
+            server,
+            after,
+            self._settings.default_access,
+            _callers(stored),
+            injects=self._settings.webhook_port > 0,
+        )
         made = guard_config.guard_config(wanted, callers, self._tokens.digest(server.uid))
         text = config.dumps(made).decode()
         if len(text.encode()) > SIZE_LIMIT:

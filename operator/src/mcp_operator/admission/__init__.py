@@ -1,0 +1,1 @@
+"""What the API server asks before it stores something: Pods that get an agent's sidecars, and warnings."""
