@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="no rebuilds")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep what each build wrote")
     parser.add_argument("--report", action="store_true", help="try nothing, write the page from results.json")
+    parser.add_argument("--add", action="store_true", help="keep the results of the rows that are not tried now")
     parser.add_argument("--keep", action="store_true", help="print only; write neither results nor page")
     chosen = parser.parse_args()
     if not chosen.report:
@@ -38,6 +39,8 @@ def main() -> None:
         if chosen.keep:
             print(report.tables(results))
             return
+        if chosen.add:
+            results = report.joined(json.loads(RESULTS.read_text()), results)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     results = json.loads(RESULTS.read_text())
     report.write(PAGE, results)

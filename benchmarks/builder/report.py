@@ -26,7 +26,15 @@ got a placeholder, which is named.
 def tables(results: dict[str, Any]) -> str:
     """Write the summary and the rows."""
     rows = results["rows"]
-    return "\n".join([INTRODUCTION.format(**results), _summary(rows), "", *_rows(rows)])
+    older = [row["name"] for row in rows if row.get("date") != results["date"]]
+    said = [f"Measured before, and not in the times below: {', '.join(older)}.\n"] if older else []
+    return "\n".join([INTRODUCTION.format(**results), *said, _summary(rows, results["date"]), "", *_rows(rows)])
+
+
+def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Add to earlier results those of now: the machine is that of the last, the date of each row its own."""
+    tried = {row["name"] for row in now["rows"]}
+    return {**now, "rows": [*(row for row in before["rows"] if row["name"] not in tried), *now["rows"]]}
 
 
 def write(page: Path, results: dict[str, Any]) -> None:
@@ -36,10 +44,11 @@ def write(page: Path, results: dict[str, Any]) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}")
 
 
-def _summary(rows: list[Row]) -> str:
+def _summary(rows: list[Row], date: str) -> str:
     wanted = [row for row in rows if row["expect"] in ("works", "needs")]
     answered = [row for row in wanted if row["verdict"] == "answered"]
-    return "\n".join(f"- {line}" for line in (*_verdicts(rows, wanted, answered), *_figures(answered)))
+    recent = [row for row in answered if row.get("date") == date]
+    return "\n".join(f"- {line}" for line in (*_verdicts(rows, wanted, answered), *_figures(recent)))
 
 
 def _verdicts(rows: list[Row], wanted: list[Row], answered: list[Row]) -> Iterator[str]:
@@ -51,7 +60,8 @@ def _verdicts(rows: list[Row], wanted: list[Row], answered: list[Row]) -> Iterat
         right = sum(row["verdict"] == "refused" for row in refused)
         yield f"refused before a build: {right} of {len(refused)} that are no servers, or several"
     if offline := [row for row in rows if row["expect"] == "offline"]:
-        yield f"not counted: {len(offline)} that need more of the network than package registries"
+        reasons = "; ".join(f"{row['name']} ({row.get('why', '')})" for row in offline)
+        yield f"not counted: {len(offline)} that need more of the network than package registries: {reasons}"
 
 
 def _figures(answered: list[Row]) -> Iterator[str]:

@@ -33,6 +33,7 @@ class Row:
         path: The server's folder.
         expect: ``works``, ``needs`` (a setting, and the message says which), ``refused`` (before any build) or
             ``offline`` (it cannot work with package registries alone, whatever comes of it).
+        why: It is offline: what it needs of the network.
         title: For people, instead of a part of the source.
         recipe: Name of a file in ``recipes/``: a minimal Dockerfile by hand, to compare the size with.
         options: More options of ``mcp-operator build``.
@@ -42,6 +43,7 @@ class Row:
     commit: str = ""
     path: str = "."
     expect: str = "works"
+    why: str = ""
     recipe: str = ""
     title: str = ""
     options: tuple[str, ...] = ()
@@ -56,8 +58,8 @@ class Row:
 def read(line: str) -> Row:
     """Read a row of the list; keys that are not ours are for others."""
     entry = json.loads(line)
-    known = {key: entry[key] for key in ("source", "commit", "path", "expect", "title", "recipe") if key in entry}
-    return Row(**known, options=tuple(entry.get("options", ())))
+    keys = ("source", "commit", "path", "expect", "why", "title", "recipe")
+    return Row(**{key: entry[key] for key in keys if key in entry}, options=tuple(entry.get("options", ())))
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Outcome:
 
     name: str
     expect: str
+    why: str = ""
+    date: str = ""
     verdict: str = "failed"
     language: str = ""
     manager: str = ""
@@ -111,7 +115,8 @@ class Trial:
         Args:
             rebuild: Build again unchanged, and with one line changed, if it worked.
         """
-        outcome = Outcome(name=self._row.name, expect=self._row.expect)
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        outcome = Outcome(name=self._row.name, expect=self._row.expect, why=self._row.why, date=today)
         package = _package(self._row)
         if not package and (wrong := self._clone()):
             outcome.message = wrong

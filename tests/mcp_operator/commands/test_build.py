@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from command_line import PROJECT, SERVER
-from mcp_operator import __main__
+from mcp_operator import __main__, settings
 from mcp_operator.commands import build, one_at_a_time
 from mcp_operator.images import cleanup, git
 from mcp_operator.images.contract import BuildError, BuildRequest, BuildResult, GitSource, Step
@@ -52,7 +52,9 @@ def _signals() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a server's folder, on a machine without an engine."""
+    """Give a server's folder, on a machine without an engine and without settings."""
+    for field in dataclasses.fields(Settings):
+        monkeypatch.delenv(settings.variable(field.name), raising=False)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setenv("HOME", str(tmp_path))
     made = tmp_path / "demo"

@@ -52,6 +52,7 @@ def test_a_missing_argument_is_said_with_where_to_set_it(stderr: str) -> None:
         ("Error: Cannot find module '/app/dist/index.js'", 1, Reason.HANDSHAKE_FAILED, "build script"),
         ("ModuleNotFoundError: No module named 'requests'", 1, Reason.HANDSHAKE_FAILED, "dependencies"),
         ("OSError: [Errno 30] Read-only file system: '/app/data'", 1, Reason.HANDSHAKE_FAILED, "writable"),
+        ("sqlite3.OperationalError: unable to open database file", 1, Reason.HANDSHAKE_FAILED, "writable"),
         ("", 0, Reason.HANDSHAKE_FAILED, "spec.build.command"),
         ("", diagnosis.RUNNING, Reason.HANDSHAKE_FAILED, "does not answer"),
         ("", diagnosis.ANSWERED, Reason.HANDSHAKE_FAILED, "answers wrongly"),

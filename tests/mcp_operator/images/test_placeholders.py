@@ -17,6 +17,8 @@ pytestmark = pytest.mark.requirement("B-15")
         ("BRAVE_API_KEY environment variable not set", "BRAVE_API_KEY"),
         ("Error: --brave-api-key is required, or set BRAVE_API_KEY: it must be set", "BRAVE_API_KEY"),
         ("No FIGMA_API_KEY was provided", "FIGMA_API_KEY"),
+        ("A key is required: set NOTES_API_KEY or NOTES_API_KEY_FILE", "NOTES_API_KEY"),
+        ("NOTES_API_KEY_FILE is required", "NOTES_API_KEY_FILE"),
         ("Missing required environment variables:\n  - JIRA_URL\n  - JIRA_API_TOKEN\nBye", "JIRA_URL JIRA_API_TOKEN"),
         ("1 validation error for Settings\nslack_token\n  Field required [type=missing]", "SLACK_TOKEN"),
         ("WARNING: LOG_LEVEL not set, using the default\nAPI_TOKEN is required", "API_TOKEN"),

@@ -103,7 +103,10 @@ def variables(lines: Sequence[str]) -> tuple[str, ...]:
             found += _VARIABLE.findall(line)
         found += _EXPORTED.findall(line)
         listing = bool(_NAMED_BEFORE.search(line)) or (listing and bool(bare))
-    return tuple(dict.fromkeys(name for name in found if not name.startswith(_NOT_SETTINGS)))[:MOST]
+    # One of the two is wanted: a value, or a file that has it. There is no such file.
+    given = {f"{name}_FILE" for name in found}
+    wanted = (name for name in found if name not in given and not name.startswith(_NOT_SETTINGS))
+    return tuple(dict.fromkeys(wanted))[:MOST]
 
 
 def arguments(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
-from mcp_operator.images import redact
+from mcp_operator.images import engine_errors, redact
 from mcp_operator.images.contract import Step
 
 if TYPE_CHECKING:
@@ -143,13 +143,19 @@ class Sandbox:
         return b""
 
     def exit(self) -> tuple[int, bool]:
-        """Give the exit code, and whether memory ran out; (-1, False) while it runs."""
+        """Give the exit code of a container whose streams have ended, and whether memory ran out.
+
+        Raises:
+            BuildError: It runs on: the engine went away from its streams, which it keeps open as long as a container
+                runs, even one that has closed its own ends.
+        """
         # The streams end a moment before the engine has noted why.
         until = time.monotonic() + EXIT_SECONDS
-        while (state := self._engine.state(self.container)).get("Running") and time.monotonic() < until:
+        while (state := self._engine.state(self.container)).get("Running"):
+            if time.monotonic() > until:
+                raise engine_errors.engine("Connection broken: the container runs on", Step.VERIFY)
             time.sleep(_PAUSE)
-        code = -1 if state.get("Running") else int(state.get("ExitCode", -1))
-        return code, bool(state.get("OOMKilled"))
+        return int(state.get("ExitCode", -1)), bool(state.get("OOMKilled"))
 
     def _frame(self) -> tuple[int, bytes] | None:
         """Take a whole frame from the buffer, if there is one."""

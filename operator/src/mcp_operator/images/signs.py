@@ -180,7 +180,7 @@ STARTS = (
         "It writes {it}, and only /tmp is writable: look for a setting that moves its files there.",
     ),
     _sign(
-        r"(?i)read-only file system|EROFS|EACCES",
+        r"(?i)read-only file system|EROFS|EACCES|unable to open database file",
         Reason.HANDSHAKE_FAILED,
         "It writes where it may not: only /tmp is writable. Look for a setting that moves its files there.",
     ),

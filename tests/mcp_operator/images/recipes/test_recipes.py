@@ -28,7 +28,10 @@ NEW = (
     "sh -c mkdir -p /own/app && find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
     " || cp -a .venv /own/app"
 )
-CLEAN = "find . -name node_modules -prune -exec rm -rf {} +"
+ASIDE = (
+    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar --exclude=node_modules ."
+    " && tar -xpf /tmp/own.tar -C /own/app && rm /tmp/own.tar"
+)
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PYTHON = Interpreter(path="/usr/local/bin/python3", version="3.11.7")
 SERVER = "from mcp.server import Server\nrun()\n"
@@ -161,7 +164,7 @@ def test_a_locked_typescript_server_is_installed_built_and_pruned(write: Write) 
         "[builder]",
         "copy",
         "npm run build",
-        CLEAN,
+        ASIDE,
     ]
     assert [stage.after for stage in recipe.stages] == ["", "dependencies", "dependencies"]
     assert [stage.keep for stage in recipe.stages] == [(), (".",), (".",)]
@@ -206,7 +209,7 @@ def test_a_workspace_member_is_installed_alone(write: Write) -> None:
         "[builder]",
         "copy",
         "npm run build",
-        CLEAN,
+        ASIDE,
     ]
     assert recipe.working_dir == "/app/p/x"
 
@@ -294,7 +297,7 @@ def test_pnpm_follows_its_lock(write: Write) -> None:
         "strip package.json preinstall,install,postinstall,prepare",
         "pnpm install --frozen-lockfile",
         "[production]",
-        CLEAN,
+        "find . -name node_modules -prune -exec rm -rf {} +",
         "pnpm install --prod --prefer-offline --frozen-lockfile",
         "[sources]",
         "copy",

@@ -67,8 +67,8 @@ def _stages(candidate: Candidate, facts: NodeFacts, base: str, work: Work) -> tu
     if left:
         stages.append(Stage(name="production", base=base, after=first.name, steps=left))
     if work.build:
-        steps = (Copy(), *work.build, node_managers.CLEAN)
-        stages.append(Stage(name="builder", base=base, after=first.name, steps=steps))
+        steps = (Copy(), *work.build, node_managers.ASIDE)
+        stages.append(Stage(name="builder", base=base, after=first.name, steps=steps, below=node_managers.OWN))
     else:
         stages.append(Stage(name="sources", base=base, steps=(Copy(),)))
     return tuple(stages)

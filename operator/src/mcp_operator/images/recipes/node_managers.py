@@ -61,6 +61,15 @@ _MEMBER = ("pnpm", "--filter", "{.}...", "--include-workspace-root")
 _SAID = "/tmp/said"  # noqa: S108 - inside the builder stage, which is thrown away
 CLEAN = Run(("find", ".", "-name", "node_modules", "-prune", "-exec", "rm", "-rf", "{}", "+"))
 """What is installed comes from another stage."""
+OWN = "/own"
+"""Where the builder stage puts what is the project's own."""
+_PACKED = "/tmp/own.tar"  # noqa: S108 - inside the builder stage, which is thrown away
+_ASIDE = (
+    f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} --exclude=node_modules ."
+    f" && tar -xpf {_PACKED} -C {OWN}{APP} && rm {_PACKED}"
+)
+ASIDE = Run(("sh", "-c", _ASIDE))
+"""As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
 
 
 class Repair(NamedTuple):
