@@ -91,7 +91,7 @@ REFUSED = [
     (_server(git={"url": "ssh://git:secret@example.com/a"}), "no credentials in the URL"),
     (_server(git={"url": "file:///etc"}), "spec.source.git.url"),
     (_server(git={"url": "ssh://-oProxyCommand=id/a"}), "spec.source.git.url"),
-    (_server(git={"url": URL, "ref": {"branch": "a", "tag": "b"}}), "give one of branch, tag and commit"),
+    (_server(git={"url": URL, "ref": {"branch": "a", "tag": "b"}}), "give one of branch, tag, semver and commit"),
     (_server(git={"url": URL, "ref": {"branch": "--upload-pack=id"}}), "spec.source.git.ref.branch"),
     (_server(git={"url": URL, "ref": {"commit": "HEAD"}}), "spec.source.git.ref.commit"),
     (_server(git={"url": URL, "reff": {}}), 'unknown field "spec.source.git.reff"'),
@@ -121,14 +121,15 @@ REFUSED = [
     (_agent(template={"spec": {"containers": []}}), "spec.template.spec.containers"),
     (_agent(template={"spec": {"containers": "x"}}), "spec.template.spec.containers"),
     (_agent(template={**TEMPLATE, "metadata": {"name": "x"}}), 'unknown field "spec.template.metadata.name"'),
-    (_agent(restartPolicy="Never"), 'unknown field "spec.restartPolicy"'),
+    (_agent(restart="Never"), 'unknown field "spec.restart"'),
     (_policy(tools={}), "tools must allow or deny something"),
     (_policy(target={"servers": []}), "spec.target.servers"),
     (
         _policy(target={"agentSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}),
         "In and NotIn need values",
     ),
-    (_policy(enforcement="Audit"), 'unknown field "spec.enforcement"'),
+    (_policy(enforcement="Warn"), 'Unsupported value: "Warn"'),
+    (_policy(enforced=True), 'unknown field "spec.enforced"'),
 ]
 
 
@@ -146,14 +147,30 @@ def test_a_resource_that_does_not_is_refused_and_told_why(api: Kubectl, resource
 
 def test_defaults_are_filled_in_where_people_see_them(api: Kubectl) -> None:
     assert _answer(api, _server())["spec"] == {
-        "source": {"git": {"url": URL, "ref": {}, "path": "."}},
-        "build": {"runtime": "auto", "command": [], "timeoutSeconds": 600},
+        "source": {"git": {"url": URL, "ref": {}, "path": ".", "interval": "5m"}},
+        "build": {
+            "runtime": "auto",
+            "dockerfile": "Dockerfile",
+            "command": [],
+            "systemPackages": [],
+            "buildArgs": {},
+            "tags": [],
+            "platforms": [],
+            "timeout": "10m",
+            "pushTimeout": "5m",
+            "verify": "Handshake",
+        },
         "run": {
             "args": [],
             "env": [],
+            "envFrom": [],
+            "files": [],
             "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+            "imagePullSecrets": [],
+            "shared": {"replicas": 1, "network": "Isolated", "sessions": "Shared"},
+            "serverRequests": ["elicitation"],
         },
-        "tools": {"deny": []},
+        "tools": {"deny": [], "changes": "Auto"},
     }
     assert _answer(api, _agent())["spec"]["toolNames"] == "Prefixed"
     assert _answer(api, _policy())["spec"]["target"]["servers"] == ["*"]
@@ -170,12 +187,17 @@ def test_get_answers_whether_it_is_fine_and_if_not_what(api: Kubectl) -> None:
     api.apply(_server(name="shown"))
     now = "2026-01-01T00:00:00Z"
     ready = {"type": "Ready", "status": "False", "reason": "Building", "lastTransitionTime": now, "message": ""}
-    status = {"conditions": [{**ready, "observedGeneration": 1}], "summary": "Build 3/9", "toolCount": 12}
+    status = {
+        "conditions": [{**ready, "observedGeneration": 1}],
+        "summary": "Build 3/9",
+        "toolCount": 12,
+        "sourceKind": "git",
+    }
     plural = f"{names.SERVERS}.{GROUP}"
     patch = json.dumps({"status": status})
     api("patch", plural, "shown", "--subresource=status", "--type=merge", "-p", patch)
     heading, row = api("get", plural, "shown").splitlines()
-    assert heading.split() == ["NAME", "READY", "STATUS", "TOOLS", "AGE"]
-    assert row.split()[:-1] == ["shown", "False", "Build", "3/9", "12"]
+    assert heading.split() == ["NAME", "READY", "SOURCE", "STATUS", "TOOLS", "AGE"]
+    assert row.split()[:-1] == ["shown", "False", "git", "Build", "3/9", "12"]
     assert "REASON" in api("get", plural, "shown", "-o", "wide")
     assert api.get(plural, "shown")["metadata"]["generation"] == 1

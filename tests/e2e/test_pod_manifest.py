@@ -9,6 +9,7 @@ import pytest
 import throwaway
 from examples import agent, manifests, running
 from kubectl import Kubectl, KubectlError
+from mcp_operator import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,9 @@ def api() -> Iterator[Kubectl]:
 
 
 def _judge(api: Kubectl, manifest: dict[str, Any]) -> dict[str, Any]:
-    manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": api.namespace}}
+    # An installed operator's webhook takes its label from the operator alone, and it is not what is judged here.
+    labels = {name: value for name, value in manifest["metadata"]["labels"].items() if name != names.LABEL_AGENT}
+    manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": api.namespace, "labels": labels}}
     text = api("create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-", stdin=json.dumps(manifest))
     answer: dict[str, Any] = json.loads(text)
     return answer

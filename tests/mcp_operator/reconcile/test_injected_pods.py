@@ -175,6 +175,18 @@ def test_pods_of_an_agent_that_is_gone_go_too_for_no_policy_would_reach_them(wor
     assert world.cluster.reasons[-1] == "AgentGone"
 
 
+def test_pods_that_already_go_are_neither_deleted_nor_spoken_of_again(
+    world: InjectionWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.made("web-1")["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.cluster.remove("mcpagents", "dev")
+    caplog.set_level("INFO")
+    world.look()
+    assert world.pods == ["web-1"]
+    assert "AgentGone" not in world.cluster.reasons
+    assert "is gone" not in caplog.text
+
+
 def test_nothing_is_deleted_while_agents_cannot_be_told_from_absent_ones(
     world: InjectionWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
