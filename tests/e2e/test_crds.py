@@ -97,6 +97,8 @@ REFUSED = [
     (_server(git={"url": URL, "reff": {}}), 'unknown field "spec.source.git.reff"'),
     (_server(build={"runtime": "perl"}), 'Unsupported value: "perl"'),
     (_server(build={"timeoutSeconds": 0}), "spec.build.timeoutSeconds"),
+    (_server(build={"dockerfile": "a/../../b"}), "dockerfile must stay inside the source"),
+    (_server(build={"systemPackages": ["--reinstall"]}), "spec.build.systemPackages[0]"),
     (_server(tools={"deny": [""]}), "spec.tools.deny[0]"),
     (_server(tools={"allow": ["x" * 129]}), "spec.tools.allow[0]"),
     (_server(run={"env": [{"name": "A"}, {"name": "A"}]}), "Duplicate value"),
@@ -147,7 +149,13 @@ def test_a_resource_that_does_not_is_refused_and_told_why(api: Kubectl, resource
 def test_defaults_are_filled_in_where_people_see_them(api: Kubectl) -> None:
     assert _answer(api, _server())["spec"] == {
         "source": {"git": {"url": URL, "ref": {}, "path": "."}},
-        "build": {"runtime": "auto", "command": [], "timeoutSeconds": 600},
+        "build": {
+            "runtime": "auto",
+            "dockerfile": "Dockerfile",
+            "command": [],
+            "systemPackages": [],
+            "timeoutSeconds": 600,
+        },
         "run": {
             "args": [],
             "env": [],

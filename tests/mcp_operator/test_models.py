@@ -69,7 +69,13 @@ def test_defaults_are_those_of_the_schema() -> None:
     spec = MCPServerSpec.model_validate({"source": {"git": {"url": "https://example.com/a"}}})
     assert spec.model_dump(by_alias=True, exclude_none=True) == {
         "source": {"git": {"url": "https://example.com/a", "ref": {}, "path": "."}},
-        "build": {"runtime": "auto", "command": [], "timeoutSeconds": 600},
+        "build": {
+            "runtime": "auto",
+            "dockerfile": "Dockerfile",
+            "command": [],
+            "systemPackages": [],
+            "timeoutSeconds": 600,
+        },
         "run": {
             "args": [],
             "env": [],

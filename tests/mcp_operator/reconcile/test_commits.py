@@ -103,6 +103,15 @@ def test_the_handshake_gets_placeholders_for_what_comes_from_secrets(world: Worl
     assert world.builder.requests[0].args == ("--fast",)
 
 
+@pytest.mark.requirement("B-12")
+def test_what_the_advice_of_a_failed_build_names_reaches_the_next_build(world: World) -> None:
+    asked = {"runtime": "dockerfile", "dockerfile": "docker/Dockerfile", "systemPackages": ["git", "libpq5"]}
+    world.build(world.apply(build=asked))
+    request = world.builder.requests[0]
+    assert (request.runtime, request.dockerfile) == ("dockerfile", "docker/Dockerfile")
+    assert request.system_packages == ("git", "libpq5")
+
+
 def test_agents_are_looked_at_when_their_servers_spec_changes_even_if_git_is_down(world: World) -> None:
     world.cluster.add(AGENT, "dev", {"servers": [{"name": "one"}]})
     world.cluster.add(AGENT, "other", {"servers": [{"name": "two"}]})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from mcp_operator.models.base import Model, ToolRules, cel, keyed
+from mcp_operator.models.base import Model, ToolRules, cel, keyed, unique
 
 GIT_URL = r"^(https?|ssh)://[!-,.0-~][!-~]*$"
 """Printable ASCII, and no host that begins with a hyphen: ssh would take it for an option."""
@@ -71,10 +71,26 @@ class Source(Model):
 class Build(Model):
     """How the image is built. Everything is detected; these override."""
 
-    runtime: Literal["auto", "node", "python"] = "auto"
-    """Language to build for; `auto` looks where the MCP SDK is used."""
+    runtime: Literal["auto", "node", "python", "go", "dockerfile"] = "auto"
+    """Language to build for; `auto` looks where the MCP SDK is used; `dockerfile` takes the repository's own."""
+    dockerfile: Annotated[
+        str,
+        Field(
+            pattern=RELATIVE_PATH,
+            max_length=512,
+            json_schema_extra=cel(
+                ("!self.split('/').exists(part, part == '..')", "dockerfile must stay inside the source: no '..'"),
+            ),
+        ),
+    ] = "Dockerfile"
+    """The repository's own, below the source's path, for `runtime: dockerfile`."""
     command: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=64)] = []
     """Start command instead of the detected one, taken literally."""
+    system_packages: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=128)]],
+        Field(max_length=64, json_schema_extra=unique()),
+    ] = []
+    """Debian packages that the server or its build needs."""
     timeout_seconds: Annotated[int, Field(ge=10, le=7200)] = 600
     """Seconds for the whole build."""
 

@@ -112,6 +112,8 @@ def request(server: Resource[MCPServerSpec], commit: str, settings: Settings) ->
         uid=server.uid,
         installation=settings.installation,
         runtime=spec.build.runtime,
+        dockerfile=spec.build.dockerfile,
+        system_packages=tuple(spec.build.system_packages),
         command=tuple(spec.build.command),
         args=tuple(spec.run.args),
         env={
