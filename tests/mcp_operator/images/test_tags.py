@@ -143,11 +143,6 @@ def test_what_is_no_repository_is_refused(repository: str) -> None:
 
 @given(st.text())
 def test_any_text_becomes_a_tag_and_a_repository_that_registries_accept(text: str) -> None:
-    assert tags.valid(tags.safe(text))
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tags.safe(text))
     tags.check_repository(f"registry.test/{tags.part(text)}")
     assert re.fullmatch(r"[a-z0-9._-]+", tags.part(text))
-
-
-def test_tags_are_judged_by_the_grammar_of_registries() -> None:
-    assert tags.valid("a" * 128)
-    assert not any(map(tags.valid, ["", "a" * 129, "-a", ".a", "a b", "a/b", "ä"]))

@@ -146,7 +146,7 @@ def test_going_from_an_image_to_a_repository_has_the_conditions_of_a_build(world
 # --- what a build is given
 
 
-@pytest.mark.requirement("O-01")
+@pytest.mark.requirement("B-12", "O-01")
 def test_everything_that_the_owner_says_reaches_the_build(world: World) -> None:
     world.cluster.secrets["team", "push"] = docker_config("registry.example.com", "bob", "x")
     build: dict[str, Any] = {

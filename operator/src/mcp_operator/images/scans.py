@@ -29,7 +29,6 @@ TOO_BAD = "ScanFailed"
 SCAN_SECONDS = 120.0
 """For one tool: they read a few hundred megabytes; the database of vulnerabilities is fetched in this time too."""
 MAX_IMAGE = 8 * 1024**3
-MAX_REPORT = 64 * 1024 * 1024
 _PASSED_ON = ("PATH", "HOME", "XDG_CACHE_HOME", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "LANG")
 """Of our environment. Nothing else: scanners read strangers' files, and ours may have tokens."""
 _TRIVY_VARIABLES = ("TRIVY_CACHE_DIR", "TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "TRIVY_OFFLINE_SCAN")

@@ -24,7 +24,6 @@ COMMIT_DIGITS = 12
 WORDS = {"version": "v{version}", "timestamp": "{timestamp}", "commit": "{commit}"}
 """Short forms for templates."""
 
-_TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_TAG - 1}}}\Z")
 _PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?\Z")
 _FIELD = re.compile(r"\{([A-Za-z]*)\}")
@@ -154,11 +153,6 @@ def check_repository(repository: str) -> None:
             f"{repository!r} is not the name of a repository because of {what}: lower-case letters, digits and single "
             f"separators . _ - between, {MAX_REPOSITORY} characters at most, and no tag"
         )
-
-
-def valid(tag: str) -> bool:
-    """Tell whether a registry accepts a tag."""
-    return bool(_TAG.match(tag))
 
 
 def _bounded(plain: str, text: str, limit: int) -> str:

@@ -9,7 +9,7 @@ from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.node_start import MANIFEST
 from mcp_operator.images.recipes import compilers, node_managers
 from mcp_operator.images.recipes.node_managers import Repair, Work
-from mcp_operator.images.recipes.recipe import MOMENT, Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import MOMENT, OWN, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from mcp_operator.images.detect.candidate import Candidate, NodeFacts
@@ -68,7 +68,7 @@ def _stages(candidate: Candidate, facts: NodeFacts, base: str, work: Work) -> tu
         stages.append(Stage(name="production", base=base, after=first.name, steps=left))
     if work.build:
         steps = (Copy(), *work.build, node_managers.ASIDE)
-        stages.append(Stage(name="builder", base=base, after=first.name, steps=steps, below=node_managers.OWN))
+        stages.append(Stage(name="builder", base=base, after=first.name, steps=steps, below=OWN))
     else:
         stages.append(Stage(name="sources", base=base, steps=(Copy(),)))
     return tuple(stages)

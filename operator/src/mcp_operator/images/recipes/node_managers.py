@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.node_start import MANIFEST
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import Copy, Run
+from mcp_operator.images.recipes.recipe import OWN, Copy, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,6 @@ _MEMBER = ("pnpm", "--filter", "{.}...", "--include-workspace-root")
 _SAID = "/tmp/said"  # noqa: S108 - inside the builder stage, which is thrown away
 CLEAN = Run(("find", ".", "-name", "node_modules", "-prune", "-exec", "rm", "-rf", "{}", "+"))
 """What is installed comes from another stage."""
-OWN = "/own"
-"""Where the builder stage puts what is the project's own."""
 _PACKED = "/tmp/own.tar"  # noqa: S108 - inside the builder stage, which is thrown away
 _ASIDE = (
     f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} --exclude=node_modules ."

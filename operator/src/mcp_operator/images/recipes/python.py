@@ -9,7 +9,7 @@ from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.python_project import PROJECT
 from mcp_operator.images.detect.python_start import VENV
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import MOMENT, Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import MOMENT, OWN, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,6 @@ BUILDER_ENV = {
 RUNTIME_ENV = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{VENV}/bin:$PATH"}
 INSTALL_UV = Run(("pip", "install", "--no-cache-dir", "--quiet", UV))
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
-_OWN = "/own"
 """Where the builder stage keeps what is installed of the project itself."""
 READ_LOCK = (
     "import collections, re, sys;"
@@ -114,7 +113,7 @@ class _Steps:
         stages = [first]
         if project:
             steps: tuple[Copy | Run, ...] = (Copy(), *project, self._new())
-            stages.append(Stage(base=self._base, after=first.name, steps=steps, keep=(".venv",), below=_OWN))
+            stages.append(Stage(base=self._base, after=first.name, steps=steps, keep=(".venv",), below=OWN))
         if facts.sources:
             stages.append(Stage(name="sources", base=self._base, steps=(Copy(),)))
         return tuple(stages)
@@ -125,9 +124,9 @@ class _Steps:
         What is newer than the sources is told by the time of the last change of a file's entry, which nobody sets.
         """
         found = (
-            f"find .venv -type f -newercc {join(self._folder, self._dated)} -exec cp --parents -pt {_OWN}{APP} {{}} +"
+            f"find .venv -type f -newercc {join(self._folder, self._dated)} -exec cp --parents -pt {OWN}{APP} {{}} +"
         )
-        return Run(("sh", "-c", f"mkdir -p {_OWN}{APP} && {found} || cp -a .venv {_OWN}{APP}"))
+        return Run(("sh", "-c", f"mkdir -p {OWN}{APP} && {found} || cp -a .venv {OWN}{APP}"))
 
     def _locked(self) -> tuple[Copy | Run, ...]:
         """Give the steps that install what uv.lock says, but for the project."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+OWN = "/own"
+"""Where a builder stage puts what the next one takes of it, below the folders as they are there."""
 MOMENT = "@moment@"
 """In the words of a :class:`Run` with ``dated``: the time of that file, as package managers take it."""
 
