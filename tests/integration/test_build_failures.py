@@ -16,11 +16,10 @@ from lab import commands
 from lab.pki import Authority
 from mcp_operator import names
 from mcp_operator.images import cleanup, diagnosis
-from mcp_operator.images import engine as engine_module
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.build_log import BuildLog
 from mcp_operator.images.contract import BuildCancelled, BuildError, Step
-from mcp_operator.images.engine import BuildFailedError, Engine
+from mcp_operator.images.engine import BuildFailedError, Engine, transfers
 from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
@@ -270,7 +269,7 @@ def test_a_build_that_fails_names_its_step_quotes_the_line_and_says_what_to_do(
     docker_builds: Docker, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
     if case.reason == Reason.OUT_OF_MEMORY:
-        monkeypatch.setattr(engine_module, "BUILD_MEMORY", MEMORY)
+        monkeypatch.setattr(transfers, "BUILD_MEMORY", MEMORY)
 
     error = docker_builds.fail(case.base, case.script, case.files)
 

@@ -151,6 +151,7 @@ def test_published_servers_become_verified_images_by_digest(
     assert registry_has(result.reference, builder.settings.registry)
     assert result.protocol_version == "2025-11-25"
     assert "it did not start without network" not in result.evidence
+    assert not any(line.startswith("cp: ") for line in builder.heard.lines)  # a layer of what is new, not of all
     again = builder.build(published_server.url(PUBLISHED), path, args=args)
     assert (again.image_id, again.reference) == (result.image_id, result.reference)
     assert again.tools == result.tools
@@ -218,6 +219,63 @@ def test_a_setting_that_a_server_does_not_start_without_is_recorded_as_a_need(
     assert any("NOTES_API_KEY" in warning for warning in result.warnings)
 
 
+WRITES = """
+// 'tools/list'
+const fs = require('fs');
+%s
+const results = {
+  'initialize': { protocolVersion: '2025-06-18', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } },
+  'tools/list': { tools: [{ name: 'look', inputSchema: { type: 'object' } }] },
+};
+require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const { id, method } = JSON.parse(line);
+  if (id !== undefined) console.log(JSON.stringify({ jsonrpc: '2.0', id, result: results[method] }));
+});
+"""
+"""A server by hand, with something that it does first."""
+
+
+@pytest.mark.requirement("B-15")
+@pytest.mark.parametrize(
+    ("name", "code", "folder", "links"),
+    [
+        ("here", "fs.appendFileSync('x.log', 'x');", names.SERVER_HOME, []),
+        (
+            "beside",
+            "fs.mkdirSync('/app/data/logs', { recursive: true }); fs.appendFileSync('/app/s', 'x');",
+            "/app",
+            ["/app/data/logs", "/app/s"],
+        ),
+    ],
+)
+def test_a_server_that_writes_to_where_it_starts_or_beside_its_files_works_on_a_read_only_root(
+    builder: Builder, git_server: GitServer, name: str, code: str, folder: str, links: list[str]
+) -> None:
+    package = {"package.json": '{"name": "x", "main": "a.js"}', "a.js": WRITES % code}
+
+    result = builder.build(server(git_server, f"writes-{name}", package))
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    assert result.working_dir == folder
+    assert builder.engine.images.get(result.image_id).attrs["Config"]["WorkingDir"] == folder
+    assert any(all(each in warning for each in links or [folder]) for warning in result.warnings)
+    for link in links:
+        assert shell(builder, result.image_id, f"readlink {link}").startswith(names.SERVER_HOME)
+    assert shell(builder, result.image_id, "id -u") == str(names.IMAGE_UID)
+
+
+@pytest.mark.requirement("B-15")
+def test_a_file_that_a_server_brings_along_and_may_not_change_is_not_replaced_by_a_link(
+    builder: Builder, git_server: GitServer
+) -> None:
+    code = WRITES % "fs.appendFileSync(`${__dirname}/own.json`, 'x');"
+    files = {"package.json": '{"name": "x", "main": "a.js"}', "a.js": code, "own.json": "{}"}
+
+    error = builder.fail(server(git_server, "changes-own", files))
+
+    assert "It writes /app/own.json" in error.hint
+
+
 @pytest.mark.requirement("F-08")
 def test_a_registry_that_is_not_there_is_said_and_nothing_is_kept(builder: Builder, git_server: GitServer) -> None:
     error = builder.fail(git_server.url("weather.git"), repository="127.0.0.1:1/x/weather")
@@ -246,6 +304,37 @@ def test_an_engine_that_is_not_there_is_said(
             pipeline.build(request, builder.settings, builder.heard, builder.cancelled)
 
     assert caught.value.hint == "Start it or set DOCKER_HOST."
+
+
+@pytest.mark.requirement("B-02", "B-04", "B-23")
+def test_a_version_that_was_unpublished_is_chosen_anew_in_a_dockerfile_that_says_so(
+    builder: Builder, git_server: GitServer
+) -> None:
+    gone = {
+        "version": "1.2.99",
+        "resolved": "https://registry.npmjs.org/left-pad/-/left-pad-1.2.99.tgz",
+        "integrity": "sha512-" + "A" * 86 + "==",
+    }
+    needed = {"dependencies": {"left-pad": "^1.1.0"}}
+    lock = {"lockfileVersion": 3, "packages": {"": {"name": "padded", **needed}, "node_modules/left-pad": gone}}
+    files = {
+        "package.json": json.dumps({"name": "padded", "main": "a.js", **needed}),
+        "package-lock.json": json.dumps({"name": "padded", **lock}),
+        "a.js": LOOKS_LIKE_ONE + WRITES % "require('left-pad');",
+    }
+
+    result = builder.build(server(git_server, "unpublished", files))
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    (warning,) = (text for text in result.warnings if "otherwise" in text)
+    assert "npm ci" in warning
+    assert warning.endswith("left-pad in the lock is gone: another version of it.")
+    done = [detail for _, detail in builder.heard.steps if "RUN npm" in detail]
+    assert [detail.partition(" : ")[2] for detail in done] == [
+        "RUN npm ci --ignore-scripts --omit=dev",
+        "RUN npm update --package-lock-only --ignore-scripts left-pad",
+        "RUN npm ci --ignore-scripts --omit=dev",
+    ]
 
 
 SLOW = {
@@ -329,7 +418,7 @@ process.exit(3);
 
     seen = [line for line in builder.heard.lines if line.startswith("seen")]
     assert seen[0] == f"seen {names.SERVER_UID_FIRST} /tmp 0000000000000000 1 EROFS lo"
-    assert seen[1].endswith("lo,eth0")  # only after it had failed without
+    assert seen[-1].endswith("lo,eth0")  # only after it had failed without
 
 
 @pytest.mark.requirement("F-05")

@@ -111,12 +111,15 @@ def test_a_base_image_that_does_not_exist_is_asked_for_once(docker: Engine, lab:
 
 @pytest.mark.requirement("B-12")
 def test_a_base_image_whose_registry_is_down_is_tried_again(docker: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_operator.images.engine.PULL_PAUSE", 0.1)
+    monkeypatch.setattr("mcp_operator.images.engine.transfers.PULL_PAUSE", 0.1)
     heard: list[str] = []
     with pytest.raises(BuildError) as caught:
         docker.base("127.0.0.1:1/x:1", Budget(SECONDS), heard.append)
 
     assert caught.value.transient
+    assert len(heard) == 2
+    with pytest.raises(BuildError):
+        docker.base("127.0.0.1:1/x:1", Budget(SECONDS), heard.append, tries=1)
     assert len(heard) == 2
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import engine_proxy
 import pytest
 from lab import registries
-from mcp_operator.images import engine as engine_module
 from mcp_operator.images import push
 from mcp_operator.images.contract import BuildCancelled, BuildError, RegistryAuth, Step
-from mcp_operator.images.engine import Engine
+from mcp_operator.images.engine import Engine, connection
 from mcp_operator.images.reasons import Reason
 from mcp_operator.settings import Settings
 from tenant import START, Tenant
@@ -126,7 +125,7 @@ def test_an_engine_that_is_restarted_in_mid_push_is_said_and_names_go_back_to_th
 def test_an_engine_that_does_not_answer_is_told_from_one_that_is_not_there(
     proxy: EngineProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "CALL_SECONDS", 1)
+    monkeypatch.setattr(connection, "CALL_SECONDS", 1)
     proxy.mood = "hangs"
     with pytest.raises(BuildError, match="Docker does not answer") as caught:
         Engine()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from mcp_operator.images import dockerfile, stages
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.liveness import Serving
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import NOTHING, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,15 +66,15 @@ def test_the_whole_file_reads_as_expected() -> None:
         'LABEL app.kubernetes.io/managed-by="mcp-operator"',
         "ENV A=b",
         "RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*",
-        'RUN ["pip", "install", "uv"]',
+        "RUN pip install uv",
         'LABEL toolman.dev/uid="u"',
         "WORKDIR /app",
         "COPY source/a/package.json /app/a/",
         "COPY source/package.json /app/",
-        'RUN ["npm", "ci"]',
-        "COPY source/ /app/",
+        "RUN npm ci",
         "WORKDIR /app/a",
-        'RUN ["npm", "run", "build"]',
+        "COPY source/ /app/",
+        "RUN npm run build",
         "",
         "FROM base:1",
         'LABEL app.kubernetes.io/managed-by="mcp-operator"',
@@ -105,15 +106,21 @@ def test_build_authorities_are_in_the_builder_stage_only() -> None:
 
 
 @pytest.mark.requirement("F-05")
-@pytest.mark.parametrize("word", ['"]\nRUN id', "$(id)", "${HOME}", "\\", "'; id; '", "a\nUSER 0", "\u2028"])
+@pytest.mark.parametrize(
+    "word", ['"]\nRUN id', "$(id)", "${HOME}", "\\", "'; id; '", "a\nUSER 0", "\u2028", "--mount=x"]
+)
 def test_a_hostile_word_stays_a_word(word: str) -> None:
-    recipe = small(Run((word,), otherwise=((word, word),)), command=(word,))
+    recipe = small(Run((word,), before=((word, word),), why=("why",)), command=(word,))
 
     text = render(recipe)
 
     started = next(line for line in text.splitlines() if line.startswith("ENTRYPOINT "))
     assert json.loads(started.removeprefix("ENTRYPOINT ")) == [word]
-    assert text.count("\nRUN ") == 2
+    for line in text.splitlines()[-20:]:
+        if line.startswith("RUN ") and "passwd" not in line:
+            said = line.removeprefix("RUN ")
+            assert set(json.loads(said) if said.startswith("[") else shlex.split(said)) == {word}
+    assert text.count("\nRUN ") == 3
     assert text.count("\nUSER ") == 1
 
 
@@ -147,29 +154,59 @@ def test_a_label_with_a_line_end_is_refused() -> None:
 
 
 @pytest.mark.requirement("B-04")
-def test_attempts_follow_one_another_and_say_so() -> None:
-    text = render(small(Run(("npm", "install", "--x y"), otherwise=(("npm", "install"), ("sh", "-c", "a && b")))))
+def test_after_changed_files_no_step_only_changes_the_folder() -> None:
+    text = render(small(Run(("a",)), Copy(), Run(("b",), "in"), Run(("c",), ""), Run(("d",), "in")))
 
-    assert (
-        "RUN npm install '--x y' \\\n"
-        " || { echo 'mcp-operator: that failed, trying otherwise'; npm install; } \\\n"
-        " || { echo 'mcp-operator: that failed, trying otherwise'; a && b; }\n"
-    ) in text
+    assert "RUN a\nWORKDIR /app/in\nCOPY source/ /app/\nRUN b\nRUN c\nRUN d\n" in text
+
+
+@pytest.mark.requirement("B-04")
+def test_a_step_that_is_done_otherwise_says_why_and_what_comes_first_is_a_step_of_its_own() -> None:
+    recipe = small(Run(("npm", "ci"), before=(("npm", "update", "x y"),), why=("x is gone.", "y is gone.")))
+
+    assert "\n# x is gone.\n# y is gone.\nRUN npm update 'x y'\nRUN npm ci\n" in render(recipe)
+
+
+def test_a_step_that_is_left_out_says_why() -> None:
+    text = render(small(Run(NOTHING, why=("It cannot be taken out.",))))
+
+    assert "WORKDIR /app\n# It cannot be taken out.\n\nFROM" in text
+
+
+@pytest.mark.requirement("B-04")
+def test_a_long_script_of_ours_and_a_long_environment_have_several_lines() -> None:
+    script = f"echo {'a' * 100} && echo {'b' * 100}"
+    recipe = small(Run(("sh", "-c", script)), env={name: name * 60 for name in ("A", "B")})
+
+    text = render(recipe)
+
+    assert f"RUN echo {'a' * 100} \\\n && echo {'b' * 100}\n" in text
+    assert f"ENV A={'A' * 60} \\\n    B={'B' * 60} \\\n    MCP_CONFIG_PATH=" in text
+
+
+@pytest.mark.requirement("B-04")
+def test_what_a_step_does_is_told_by_its_number() -> None:
+    script = Run(("sh", "-c", f"echo {'a' * 100} && echo {'b' * 100}"))
+    mended = Run(("npm", "ci"), before=(("npm", "update", "x"),), why=("why",))
+    recipe = small(Copy(), script, mended)
+    text = render(recipe)
+    # FROM, LABEL, LABEL, WORKDIR, COPY come before.
+    found = [dockerfile.command_at(recipe, text, number) for number in (0, 5, 6, 7, 8, 9, 1000)]
+
+    assert found == [None, None, script, mended, mended, None, None]
 
 
 @pytest.mark.requirement("B-04")
 def test_a_time_limit_is_that_of_the_manifest_so_that_another_commit_uses_the_same_layers(tmp_path: Path) -> None:
-    words = ("echo", "--before=@moment@")
-    text = render(small(Run(words, dated="package.json", otherwise=(("sh", "-c", "a && b @moment@"),))))
-    line = next(line for line in text.splitlines() if line.startswith("RUN MOMENT"))
+    text = render(small(Run(("echo", "--before=@moment@"), dated="package.json")))
+    line = next(line for line in text.splitlines() if line.startswith("RUN echo --before"))
     (tmp_path / "package.json").write_text("{}")
     os.utime(tmp_path / "package.json", (86_400, 86_400))
 
-    script = line.removeprefix("RUN ").removesuffix(" \\")
+    script = line.removeprefix("RUN ")
     said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
 
     assert said.stdout == "--before=1970-01-02T00:00:00Z\n"
-    assert 'a && b "$MOMENT"; }' in text
 
 
 @pytest.mark.requirement("B-04")
@@ -187,7 +224,7 @@ def test_a_stage_goes_on_from_an_earlier_one_with_all_that_it_has() -> None:
 
     stage = render(recipe).split("\n\n")[1].splitlines()
 
-    assert stage == ["FROM dependencies AS builder", "WORKDIR /app", 'RUN ["y"]']
+    assert stage == ["FROM dependencies AS builder", "WORKDIR /app", "RUN y"]
     assert "--from=dependencies" not in render(recipe)
 
 
@@ -249,6 +286,26 @@ def test_what_the_handshake_found_is_put_on_a_finished_image() -> None:
 
     assert lines[:3] == ["FROM sha256:abc", 'LABEL toolman.dev/tools="[\\"a\\"]"', "EXPOSE 8000"]
     assert lines[3].startswith("HEALTHCHECK ")
+
+
+@pytest.mark.requirement("B-04")
+def test_what_an_image_says_already_of_how_it_is_reached_is_not_written_again() -> None:
+    served = Serving(language="node", transport="streamable-http", port=8080, path="/mcp")
+    planned = dockerfile.planned("node", Hints(transport="streamable-http", port=8080, path="/mcp"))
+
+    assert dockerfile.render_labels("i", {"a": "1"}, served, planned) == 'FROM i\nLABEL a="1"\n'
+    assert "EXPOSE 8080" in dockerfile.render_labels("i", {"a": "1"}, served, dockerfile.planned("node", Hints()))
+
+
+def test_labels_share_a_line_unless_it_would_be_too_long() -> None:
+    serving = Serving(language="dockerfile")
+
+    short = dockerfile.render_labels("i", {"b": "2", "a": "1"}, serving)
+    long = dockerfile.render_labels("i", {"b": "2" * 40_000, "a": "1" * 40_000}, serving)
+
+    assert short == 'FROM i\nLABEL a="1" b="2"\n'
+    assert [line[:8] for line in long.splitlines()] == ["FROM i", "LABEL a=", "LABEL b="]
+    assert dockerfile.render_labels("i", {}, serving) == "FROM i\n"
 
 
 def test_a_long_list_of_tools_is_cut_off() -> None:

@@ -55,6 +55,34 @@ def test_a_url_that_is_an_option_or_holds_credentials_is_refused(url: str) -> No
     assert caught.value.hint
 
 
+@pytest.mark.requirement("F-05")
+@pytest.mark.parametrize(
+    "host", ["%67ithub.com", "%EF%BD%87ithub.com", "github%2Ecom", "a;b.example", "a,b.example", "[github.com]"]
+)
+@pytest.mark.parametrize("scheme", ["https://", "ssh://git@"])
+def test_a_host_that_git_would_read_as_another_one_is_refused(scheme: str, host: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        git_url.remote(f"{scheme}{host}/team/server", PROTOCOLS, ())
+
+    assert caught.value.reason == Reason.INVALID_SOURCE
+
+
+@pytest.mark.requirement("F-05")
+@pytest.mark.parametrize(
+    "user", ["example.org%2F", "git@example.org%2F", "[2001:db8::bad]", "git@[2001:db8::bad]", "git%40x", "a@b"]
+)
+def test_a_user_that_git_would_read_as_a_host_is_refused(user: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        git_url.remote(f"ssh://{user}@example.com/team/server", PROTOCOLS, ())
+
+    assert caught.value.reason == Reason.INVALID_SOURCE
+
+
+@pytest.mark.parametrize("host", ["git_1.example.com", "example.com.", "10.0.0.1:8443", "[fd00::1]:8443", "near"])
+def test_usual_hosts_are_let_through(host: str) -> None:
+    assert git_url.remote(f"https://{host}/team/server", PROTOCOLS, ()).url == f"https://{host}/team/server"
+
+
 def test_a_user_without_password_is_usual_for_ssh() -> None:
     assert git_url.remote("ssh://git@example.com/team/server", PROTOCOLS, ()).protocol == "ssh"
 

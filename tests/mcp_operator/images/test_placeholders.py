@@ -53,6 +53,15 @@ def test_variables_are_read_from_what_a_server_says(text: str, env: str) -> None
         ("Please provide a database URL as a command-line argument", ("http://127.0.0.1:9",)),
         ("OSError: [Errno 30] Read-only file system: '/app/data'", ()),
         ("Traceback (most recent call last)", ()),
+        ("Error: ENOENT: no such file or directory, mkdir '/app/data/logs'", ()),
+        (
+            "Usage: x [OPTIONS] COMMAND\n\nCommands:\n  init   Set up.\n  start-mcp-server  Start.\n",
+            ("start-mcp-server",),
+        ),
+        ("Usage:\n  x [command]\n\nAvailable Commands:\n  help  Help\n  stdio  Start\n\nFlags:\n  serve", ("stdio",)),
+        ("\u256d\u2500 Commands \u2500\u256e\n\u2502 status   Show.   \u2502\n\u2502 mcp  Run. \u2502", ("mcp",)),
+        ("positional arguments:\n  {init,serve}\n    init  Set up\n    serve  Start", ("serve",)),
+        ("Commands:\n  init   Set up.\n\nrun", ()),
     ],
 )
 def test_arguments_are_read_from_what_a_server_says(text: str, args: tuple[str, ...]) -> None:
@@ -112,3 +121,16 @@ def test_a_variable_that_is_to_be_exported_is_asked_for_whatever_its_name() -> N
 )
 def test_the_end_of_a_name_says_what_kind_of_value_it_has(name: str, value: str) -> None:
     assert placeholders.value(name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("  API_ID = int(os.environ[\"API_ID\"])\nValueError: invalid literal for int() with base 10: 'x'", ["API_ID"]),
+        ("api_id\n  Input should be a valid integer [type=int_parsing, input_value='x']", ["API_ID"]),
+        ('strconv.Atoi: parsing "x": invalid syntax', []),
+        ("API_ID is wrong", []),
+    ],
+)
+def test_what_a_server_wants_as_a_number_is_found_among_what_it_was_given(text: str, found: list[str]) -> None:
+    assert list(placeholders.numbers(text.splitlines(), ["API_KEY", "API_ID"])) == found

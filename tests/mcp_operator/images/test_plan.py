@@ -25,6 +25,9 @@ SETTINGS = Settings(registry="", image_toolman="", image_wrapper="")
 DOCKERFILE = 'FROM {base}\nCOPY server.py /\nENTRYPOINT ["python3", "/server.py"]\n'
 
 
+NODE = {"name": "x", "main": "a.js", "dependencies": {"fastmcp": "1"}}
+
+
 class Bases:
     """Base images that can be had, all but some."""
 
@@ -33,9 +36,11 @@ class Bases:
         self.version = version
         self.fault = fault
         self.asked: list[str] = []
+        self.replaceable: list[str] = []
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, *, replaceable: bool = False) -> str:
         self.asked.append(name)
+        self.replaceable += [name] if replaceable else []
         if name in self.absent:
             raise BuildError(self.fault, f"{name} cannot be had", step=Step.BUILD)
         return f"sha256:{name}"
@@ -110,6 +115,20 @@ def test_where_the_better_base_image_cannot_be_had_the_usual_one_is_tried(folder
     assert f"python:3.13-slim cannot be had; {SETTINGS.base_python} is used instead" in heard.lines
 
 
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(("runtime", "waits"), [("node", False), ("python", True)])
+def test_nobody_waits_for_a_base_image_that_is_only_a_wish(folder: Path, runtime: str, *, waits: bool) -> None:
+    (folder / "package.json").write_text(json.dumps({**NODE, "engines": {"node": ">=24"}}))
+    (folder / "a.js").write_text("import 'fastmcp'")
+    (folder / "pyproject.toml").write_text(f'{PROJECT}requires-python = ">=3.13"\n')
+    bases = Bases(version="3.13.1")
+
+    planned(folder, bases, runtime=runtime)
+
+    assert bases.asked == (["python:3.13-slim"] if waits else ["node:24-slim"])
+    assert (bases.replaceable == []) is waits
+
+
 def test_an_engine_that_is_gone_is_no_missing_base_image(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(f'{PROJECT}requires-python = ">=3.13"\n')
 
@@ -161,7 +180,7 @@ def test_the_version_is_that_of_the_manifest_where_it_is_one(folder: Path, files
 @pytest.mark.requirement("B-13")
 def test_a_name_of_a_base_image_that_a_build_has_taken_is_no_base_image() -> None:
     class Poisoned:
-        def base(self, _name: str, *_: object) -> Image:
+        def base(self, _name: str, *_: object, **__: object) -> Image:
             return Image(id="sha256:evil", size=1, labels={names.LABEL_UID: "thief"})
 
     pulled = plan.Pulled(cast("Any", Poisoned()), {names.LABEL_UID: "me"}, Heard(), Budget(60))

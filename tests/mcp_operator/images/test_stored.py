@@ -29,9 +29,10 @@ def test_what_has_no_name_has_no_names() -> None:
 
 
 def test_an_inspected_image_says_what_it_starts_and_where() -> None:
-    config = {"Entrypoint": ["node"], "Cmd": ["server.js"], "WorkingDir": "/app"}
+    config = {"Entrypoint": ["node"], "Cmd": ["server.js"], "WorkingDir": "/app", "Env": ["A=b=c", "B="]}
     image = stored.inspected({"Id": "sha256:1", "Size": 7, "RepoTags": None, "Created": "", "Config": config})
     assert (image.command, image.working_dir) == (("node", "server.js"), "/app")
+    assert image.env == {"A": "b=c", "B": ""}
 
 
 @pytest.mark.requirement("B-13")

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from mcp_operator import names
 from mcp_operator.images import attempt, diagnosis
 from mcp_operator.images.attempt import Failure, Spoken
 from mcp_operator.images.budget import Budget
@@ -14,6 +15,7 @@ from mcp_operator.images.detect.candidate import Hints, Setting
 from mcp_operator.images.handshake import Manifest
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.verify import ATTEMPTS, Probe, Verified, verify
+from mcp_operator.images.writable import Link
 
 if TYPE_CHECKING:
     from mcp_operator.images.contract import Transport
@@ -170,3 +172,72 @@ def test_a_server_that_speaks_otherwise_than_the_user_says_is_refused(
     request = dataclasses.replace(REQUEST, transport=asked)
     with pytest.raises(BuildError, match=f"speaks MCP over {spoken}; run.transport says {asked}"):
         verify(cast("Engine", None), "image", request, Budget(60), lambda _: None)
+
+
+READ_ONLY = Failure(message="it ended", lines=["sqlite3.OperationalError: unable to open database file"], code=1)
+BESIDE = Failure(message="it ended", lines=["OSError: [Errno 30] Read-only file system: '/app/x.log'"], code=1)
+
+
+def starts(monkeypatch: pytest.MonkeyPatch, probe: Probe, *outcomes: Spoken | Failure) -> tuple[list[str], Verified]:
+    """Give image and folder of each start, and what came of it."""
+    made: list[str] = []
+    left, heard = list(outcomes), list[str]()
+
+    def make(_engine: object, image: str, limits: Limits, *_: object) -> Spoken | Failure:
+        made.append(f"{image} {limits.folder}".strip())
+        return left.pop(0)
+
+    monkeypatch.setattr(attempt, "make", make)
+    return made, verify(cast("Engine", None), "image", REQUEST, Budget(60), heard.append, probe)
+
+
+def test_a_server_that_cannot_write_where_it_starts_is_started_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, verified = starts(monkeypatch, Probe(moves=True), READ_ONLY, SPOKEN)
+
+    assert made == ["image", "image /tmp"]
+    assert (verified.folder, verified.links, verified.needs) == (names.SERVER_HOME, (), Needs())
+    assert "so it starts in /tmp" in verified.warnings[0]
+
+
+def test_a_server_that_writes_beside_its_files_gets_an_image_with_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Link, ...]] = []
+
+    def link(links: tuple[Link, ...]) -> str:
+        asked.append(links)
+        return f"linked-{len(links)}"
+
+    second = dataclasses.replace(BESIDE, lines=["Error: EROFS: read-only file system, mkdir '/app/logs'"])
+
+    made, verified = starts(monkeypatch, Probe(moves=True, link=link), BESIDE, BESIDE, second, SPOKEN)
+
+    assert made == ["image", "image /tmp", "linked-1", "linked-2"]
+    assert (
+        verified.links
+        == asked[-1]
+        == (
+            Link("/app/x.log", f"{names.SERVER_HOME}/x.log"),
+            Link("/app/logs", names.SERVER_HOME),
+        )
+    )
+    assert not verified.folder
+    assert "it writes to /app/x.log, /app/logs, a link to /tmp" in verified.warnings[0]
+
+
+def test_a_server_that_cannot_be_helped_to_write_fails_with_what_it_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Failure(message="it ended again", code=1)
+
+    with pytest.raises(BuildError, match=r"it ended$") as caught:
+        starts(monkeypatch, Probe(link=lambda _: ""), BESIDE, network, network, network)
+
+    assert "It writes /app/x.log" in caught.value.hint
+
+
+def test_a_placeholder_that_has_to_be_a_number_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Failure(message="it ended", lines=["MY_API_ID and MY_API_HASH are required"], code=1)
+    wrong = Failure(message="it ended", lines=["int(MY_API_ID)", "ValueError: invalid literal for int()"], code=1)
+    attempts = Attempts(asks, wrong, SPOKEN)
+
+    verified = run(monkeypatch, attempts)
+
+    assert {"MY_API_ID": "1", "MY_API_HASH": "placeholder"}.items() <= attempts.made[2][2].items()
+    assert verified.needs.env == ("MY_API_ID", "MY_API_HASH")

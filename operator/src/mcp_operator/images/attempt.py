@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcp_operator.images import diagnosis, handshake, http_probe, redact, sandbox
+from mcp_operator.images import diagnosis, handshake, http_probe, redact, sandbox, writable
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.relay import Relay
 
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 SECONDS = 60
 """For one attempt: large Python servers import for up to 37 s on a small machine, some try a database for a while."""
 GRACE = 2.0
-"""For an answer over stdio, after the server has said that it serves HTTP: some do both."""
+"""For an answer over stdio, after the server has said that it serves HTTP: some do both. HTTP is tried meanwhile."""
 SILENT = (8.0, 20.0, 40.0, 55.0)
 """After how long without an answer to look for what listens, if the server says nothing of HTTP."""
-AGAIN = 5.0
-"""Between two looks, when it says that it serves HTTP and does not yet."""
+ANNOUNCED = (0.0, 1.0, 3.0, *range(6, SECONDS, 5))
+"""The same, after it has said so: it may not listen yet."""
+HINTED = ANNOUNCED[1:]
+"""The same, from its start, where its files say so."""
+_GLANCE = 0.001
 
 _SPEAKS_OF_HTTP = re.compile(
     r"(?i)https?://[\w.\-\[\]:*]+:\d{2,5}|uvicorn running"
@@ -87,6 +90,11 @@ class Failure:
         """Its last lines speak of a network that it does not have."""
         return any(_SPEAKS_OF_NETWORK.search(line) for line in self.lines)
 
+    @property
+    def cannot_write(self) -> bool:
+        """Its last lines say that it could not write."""
+        return self.code not in (diagnosis.ANSWERED, diagnosis.LISTENS) and writable.refused(self.lines)
+
 
 def make(
     engine: Engine, image: str, limits: sandbox.Limits, reach: Reach, era: Era, budget: Budget
@@ -135,6 +143,10 @@ class _OverHTTP(Exception):  # noqa: N818 - a success, from the midst of waiting
         self.spoken = spoken
 
 
+class _Answering(Exception):  # noqa: N818 - as above
+    """The server says something on stdio that may be an answer, while HTTP is tried."""
+
+
 class _Watched:
     """A server's streams; while nothing comes it is looked whether the server serves HTTP instead."""
 
@@ -145,11 +157,14 @@ class _Watched:
         self._reach = reach
         self._relay = Relay(engine, reach.image, server.container, reach.owner)
         self._said: deque[str] = deque(maxlen=_STDOUT_LINES)
+        self._ahead: deque[bytes] = deque()
         self._began = time.monotonic()
-        self._looks = list(SILENT)
         self._announced = False
-        if reach.hints.transport not in (None, "stdio"):
-            self._announce(self._began)
+        self._hinted = reach.hints.transport not in (None, "stdio")
+        self._looks: list[float] = list(HINTED if self._hinted else SILENT)
+        self._interrupted = False
+        self._spoken: Spoken | None = None
+        self._patient_until = self._began
 
     @property
     def lines(self) -> list[str]:
@@ -158,6 +173,7 @@ class _Watched:
 
     def write(self, data: bytes, budget: Budget) -> None:
         """Write to its stdin."""
+        self._spoken = None  # there was an answer on stdio, or there is more to say
         self._server.write(data, budget)
 
     def read(self, budget: Budget) -> bytes:
@@ -171,46 +187,61 @@ class _Watched:
         """
         while True:
             budget.check(Step.VERIFY)
-            if piece := self._server.receive():
-                self._said.extend(redact.lines(piece[:8192].decode(errors="replace")))
+            if piece := self._ahead.popleft() if self._ahead else self._receive():
                 return piece
-            self._look(time.monotonic())
+            now = time.monotonic()
+            if not self._spoken:
+                self._look(now)
+            elif now >= self._patient_until:
+                raise _OverHTTP(self._spoken)
 
     def close(self) -> None:
         """End the connections to it."""
         self._relay.close()
 
+    def _receive(self, *seconds: float) -> bytes:
+        piece = self._server.receive(*seconds)
+        self._said.extend(redact.lines(piece[:8192].decode(errors="replace")))
+        return piece
+
     def _look(self, now: float) -> None:
         if not self._announced and any(_SPEAKS_OF_HTTP.search(line) for line in (*self._server.stderr, *self._said)):
-            self._announce(now)
+            self._announced = True
+            self._looks = [now - self._began + after for after in ANNOUNCED]
+            self._patient_until = now + (0 if self._hinted else GRACE)
         if self._looks and now - self._began >= self._looks[0]:
             self._looks = [look for look in self._looks if now - self._began < look]
             self._try_http()
 
-    def _announce(self, now: float) -> None:
-        self._announced = True
-        first = now - self._began + GRACE
-        self._looks = [first + AGAIN * number for number in range(int(SECONDS / AGAIN))]
-
     def _try_http(self) -> None:
+        budget = self.budget if self._interrupted else self.budget.with_interrupt(self._overhear)
         try:
-            addresses = self._relay.listening(self.budget)
+            addresses = self._relay.listening(budget)
             for address in sorted(addresses, key=lambda each: each.port != self._reach.hints.port)[:MAX_PORTS]:
-                self._try_port(address)
+                if self._try_port(address, budget):
+                    return
+        except _Answering:
+            self._interrupted = True  # not again: it may write there what it is asked over HTTP
         except BuildError as error:
             self.budget.check(Step.VERIFY)
             self._looks = []  # there is no way in, now or later
             self.wrong = f"it cannot be reached from an image without a shell and Python or Node ({error.message})"
 
-    def _try_port(self, address: Address) -> None:
+    def _overhear(self) -> None:
+        with contextlib.suppress(sandbox.Ended):  # that is noticed when it is waited for
+            if piece := self._receive(_GLANCE):
+                self._ahead.append(piece)
+                if b'"jsonrpc"' in piece:
+                    raise _Answering
+
+    def _try_port(self, address: Address, budget: Budget) -> bool:
         paths = [self._reach.hints.path, *http_probe.paths_in([*self._server.stderr, *self._said])]
         try:
-            found = http_probe.find(lambda: self._relay.dial(address), address.port, paths, self.budget)
+            found = http_probe.find(lambda: self._relay.dial(address), address.port, paths, budget)
         except handshake.HandshakeError as error:
             self.wrong = self.wrong or str(error)
-        else:
-            raise _OverHTTP(
-                Spoken(manifest=found.manifest, transport=found.transport, port=address.port, path=found.path)
-            )
+            return False
         finally:
             self._relay.close()
+        self._spoken = Spoken(manifest=found.manifest, transport=found.transport, port=address.port, path=found.path)
+        return True

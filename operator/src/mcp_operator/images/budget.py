@@ -23,16 +23,27 @@ class Budget:
     Args:
         seconds: From now on, for everything that uses this object.
         cancelled: Set by another thread when the build is no longer wanted.
+        interrupt: Called at each check: raises where there is another reason to stop.
     """
 
-    def __init__(self, seconds: float, cancelled: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        cancelled: threading.Event | None = None,
+        interrupt: Callable[[], None] | None = None,
+    ) -> None:
         self.seconds = seconds
+        self._interrupt = interrupt
         self._cancelled = cancelled or threading.Event()
         self._deadline = time.monotonic() + seconds
 
     def at_most(self, seconds: float) -> Budget:
         """Give a part of this budget: the same cancel event, ``seconds`` or what is left, whichever is less."""
-        return Budget(min(seconds, self.remaining()), self._cancelled)
+        return Budget(min(seconds, self.remaining()), self._cancelled, self._interrupt)
+
+    def with_interrupt(self, interrupt: Callable[[], None]) -> Budget:
+        """Give what is left of this budget, at whose checks ``interrupt`` is called, too."""
+        return Budget(self.remaining(), self._cancelled, interrupt)
 
     def remaining(self) -> float:
         """Give the seconds left, never negative."""
@@ -59,6 +70,8 @@ class Budget:
                 hint="Raise spec.build.timeoutSeconds, or find out from the log what takes so long.",
                 transient=True,
             )
+        if self._interrupt:
+            self._interrupt()
 
     @contextlib.contextmanager
     def guard(self, stop: Callable[[], None]) -> Iterator[None]:

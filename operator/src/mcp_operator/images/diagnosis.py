@@ -44,14 +44,15 @@ def _quote(text: str, match: re.Match[str]) -> str:
     return lines[1 if _CODE.match("\n".join(lines[:2])) else 0].strip()
 
 
-def failed(log: BuildLog, said: str) -> BuildError:
+def failed(log: BuildLog, said: str, earlier: Sequence[str] = ()) -> BuildError:
     """Explain a build that failed.
 
     Args:
         log: What was heard of it.
         said: The engine's own words, printable.
+        earlier: What the same step wrote when it was done in other ways.
     """
-    finding = build("\n".join([*log.recent, said]))
+    finding = build("\n".join([*earlier, *log.recent, said]))
     log.tail.add(said)
     tail = str(log.tail)
     where = f"step {log.instruction[:QUOTED]}" if log.instruction else "reading the Dockerfile"

@@ -36,13 +36,15 @@ CA_FILE = "build-ca.pem"
 CONFIG_VARIABLE = "MCP_CONFIG_PATH"
 CONFIG_FILE = f"{APP}/config/config.yaml"
 """Where a server that has a configuration file finds it; a volume there replaces it."""
-RETRIED = "mcp-operator: that failed, trying otherwise"
-"""A line of the build's output after which a step was tried in another way: worth a warning."""
 MAX_LABEL = 16 * 1024
-"""Bytes of the list of tools: a line of a Dockerfile may have 64 KiB."""
+"""Bytes of the list of tools."""
+MAX_LINE = 60 * 1024
+"""Bytes of several labels in a line: it may have 64 KiB."""
 
 _ONE_LINE = re.compile(r"[ -\[\]-~]+\Z")
 """What the shell gets as it is written here: without line ends and without the backslash that Dockerfiles know."""
+_WIDTH = 120
+_AND = " \\\n && "
 HEAD = (
     "# Written by mcp-operator. A step each, so that the log can say which one failed. Versions of npm's packages are",
     "# bounded by date where their author left them open; those of the distribution's packages are its own: one that",
@@ -90,8 +92,6 @@ def render(
     Raises:
         BuildError: Something cannot be written down safely.
     """
-    said = hints or Hints()
-    serving = Serving(language=recipe.language, transport=said.transport or "stdio", port=said.port, path=said.path)
     kept = [(stage, _kept(name)) for stage in recipe.stages for name in stage.keep]
     lines = [
         *HEAD,
@@ -103,7 +103,7 @@ def render(
         *_labels(owner),
         *_environment({**recipe.env, CONFIG_VARIABLE: CONFIG_FILE}),
         f"WORKDIR {_plain(recipe.working_dir)}",
-        *liveness.lines(serving),
+        *liveness.lines(planned(recipe.language, hints or Hints())),
         f"USER {names.IMAGE_UID}:{names.IMAGE_UID}",
         f"ENTRYPOINT {_words(recipe.command)}",
         # What changes comes last. It belongs to root, whatever USER says: a server cannot change itself.
@@ -111,6 +111,11 @@ def render(
         *_labels(labels),
     ]
     return "\n".join(lines) + "\n"
+
+
+def planned(language: str, hints: Hints) -> Serving:
+    """Say how a server is reached, as far as that is known before a handshake."""
+    return Serving(language=language, transport=hints.transport or "stdio", port=hints.port, path=hints.path)
 
 
 def render_own(
@@ -147,17 +152,22 @@ def render_own(
     return "\n".join([*stages.render(lines, pins, begin), "", *ours]) + "\n"
 
 
-def render_labels(image: str, labels: Mapping[str, str], serving: Serving) -> str:
+def render_labels(image: str, labels: Mapping[str, str], serving: Serving, planned_as: Serving | None = None) -> str:
     """Give the text of a Dockerfile that puts on an image what only the handshake could tell. No network needed.
 
     Args:
         image: Its ID, ``sha256:...``.
         labels: To add; see :func:`tools_label` for the tools.
         serving: How it was reached.
+        planned_as: What it says of that already.
     """
-    # A line each: all together may be more than a line may have.
-    said = [line for name, value in sorted(labels.items()) for line in _labels({name: value})]
-    return "\n".join([f"FROM {image}", *said, *liveness.lines(serving)]) + "\n"
+    # Each line costs the engine a container; all together may be more than a line may have.
+    said = _labels(labels)
+    if len("".join(said).encode()) > MAX_LINE:
+        said = [line for name, value in sorted(labels.items()) for line in _labels({name: value})]
+    if not planned_as or liveness.lines(planned_as) != liveness.lines(serving):
+        said += liveness.lines(serving)
+    return "\n".join([f"FROM {image}", *said]) + "\n"
 
 
 def tools_label(tools: Iterable[str]) -> str:
@@ -181,7 +191,7 @@ def _stage(stage: Stage, owner: Mapping[str, str], *, ca: bool) -> list[str]:
         *(_AUTHORITIES if ca else ()),
         *_environment(stage.env),
         *_packages(stage.base, stage.packages),
-        *(_run(step) for step in stage.tools),
+        *(line for step in stage.tools for line in _run(step)),
         *_labels(owner),
         f"WORKDIR {APP}",
         *_steps(stage.steps),
@@ -190,7 +200,9 @@ def _stage(stage: Stage, owner: Mapping[str, str], *, ca: bool) -> list[str]:
 
 
 def _environment(variables: Mapping[str, str]) -> list[str]:
-    return [f"ENV {' '.join(f'{name}={value}' for name, value in variables.items())}"] if variables else []
+    pairs = [f"{name}={value}" for name, value in variables.items()]
+    line = f"ENV {' '.join(pairs)}"
+    return [line if len(line) <= _WIDTH else "ENV " + " \\\n    ".join(pairs)] if pairs else []
 
 
 def _packages(base: str, packages: Iterable[str]) -> list[str]:
@@ -208,17 +220,19 @@ def _packages(base: str, packages: Iterable[str]) -> list[str]:
     ]
 
 
-def _steps(steps: Iterable[Copy | Run]) -> list[str]:
+def _steps(steps: Sequence[Copy | Run]) -> list[str]:
     lines: list[str] = []
     folder = "."
-    for step in steps:
+    for number, step in enumerate(steps):
+        # Before a copy that something is run after: what comes behind changed files is done anew each time.
+        following = (each.folder for each in steps[number:] if isinstance(each, Run) and each.folder)
+        if (wanted := next(following, folder)) != folder:
+            folder = wanted
+            lines.append(f"WORKDIR {_plain(str(PurePosixPath(APP) / folder))}")
         if isinstance(step, Copy):
             lines += _copy(step)
-            continue
-        if step.folder != folder:
-            folder = step.folder
-            lines.append(f"WORKDIR {_plain(str(PurePosixPath(APP) / folder))}")
-        lines.append(_run(step))
+        else:
+            lines += [*(f"# {_line(line)}" for line in step.why), *_run(step)]
     return lines
 
 
@@ -231,22 +245,38 @@ def _copy(step: Copy) -> list[str]:
     return [f"COPY {' '.join(files)} {PurePosixPath(APP) / folder}/" for folder, files in folders.items()]
 
 
-def _run(step: Run) -> str:
-    if not (step.otherwise or step.dated):
-        return f"RUN {_words(step.words)}"
-    attempts = [shlex.join(step.words), *map(_attempt, step.otherwise)]
-    if step.dated:
-        attempts = [attempt.replace(MOMENT, '"$MOMENT"') for attempt in attempts]
-        attempts[0] = f'MOMENT="$(date -u -r {_plain(step.dated)} {_TIME})"; {attempts[0]}'
-    if all(_ONE_LINE.match(attempt) for attempt in attempts):
-        return "RUN " + " \\\n || ".join(attempts)
-    return f"RUN {_words(('sh', '-c', ' || '.join(attempts)))}"
+def _run(step: Run) -> list[str]:
+    return [_command(words, step.dated) for words in (*step.before, step.words) if words]
 
 
-def _attempt(words: Sequence[str]) -> str:
-    """Give an attempt for the shell, with a line before it that says that it is made."""
-    script = words[2] if tuple(words[:2]) == ("sh", "-c") else ""
-    return f"{{ echo '{RETRIED}'; {script or shlex.join(words)}; }}"
+def _command(words: tuple[str, ...], dated: str) -> str:
+    """Give one command: as a shell reads it where that is plain, so that people can read it, too."""
+    ours = words[:2] == ("sh", "-c") and len(words) == len(("sh", "-c", ""))
+    script = words[2] if ours else shlex.join(words)
+    if dated:
+        script = script.replace(MOMENT, f'"$(date -u -r {_plain(dated)} {_TIME})"')
+        words = ("sh", "-c", script)
+    # What begins with a hyphen would be an option of RUN.
+    if not _ONE_LINE.match(script) or script.startswith("-"):
+        return f"RUN {_words(words)}"
+    return f"RUN {script.replace(' && ', _AND) if ours and len(script) > _WIDTH else script}"
+
+
+def command_at(recipe: Recipe, text: str, number: int) -> Run | None:
+    """Give what a step of a Dockerfile does.
+
+    Args:
+        recipe: Of the file.
+        text: The file.
+        number: Of the step, as Docker counts: from 1.
+    """
+    lines = text.replace(_AND, " && ").replace("\\\n", "").splitlines()
+    instructions = [line for line in lines if line and not line.startswith("#")]
+    if not 0 < number <= len(instructions):
+        return None
+    commands = (step for stage in recipe.stages for step in stage.steps if isinstance(step, Run))
+    wanted = instructions[number - 1]
+    return next((step for step in commands if wanted in [line.replace(_AND, " && ") for line in _run(step)]), None)
 
 
 def _kept(name: str) -> str:
@@ -272,9 +302,13 @@ def _labels(labels: Mapping[str, str]) -> list[str]:
 
 
 def _quoted(value: str) -> str:
-    if not value.isprintable():
-        raise _unsafe(value)
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return _line(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise _unsafe(text)
+    return text
 
 
 def _unsafe(value: str) -> BuildError:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NOBODY = RegistryAuth(username="", password="")
 """Who has no credentials, whatever Docker's configuration has."""
+PULLS = 3
+"""Attempts at a base image, when a line broke."""
 _BUILD_CREDENTIALS = "X-Registry-Config"
 
 

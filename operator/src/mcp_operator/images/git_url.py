@@ -14,6 +14,9 @@ from mcp_operator.images.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_AUTHORITY = re.compile(r"([A-Za-z0-9._~+-]+@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
+"""User, host and port. No percent-encoding: git decodes all of it, and only then looks for the host."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
@@ -71,9 +74,14 @@ def _check_authority(url: str) -> None:
         raise invalid(f"{redact.line(url)} is not a URL", "Give an https:// URL.")
     if parts.password or (parts.username and parts.scheme != "ssh"):
         raise invalid("the URL has credentials in it", "Remove them: what is in a URL ends up in logs.")
+    if parts.scheme == "file":
+        return
     # A host or user that starts with a dash would be an option of ssh.
-    if parts.scheme != "file" and (not parts.hostname or parts.netloc.startswith("-") or "@-" in parts.netloc):
+    if not parts.hostname or parts.netloc.startswith("-") or "@-" in parts.netloc:
         raise invalid(f"{redact.line(url)} has no host", "Give an https:// URL.")
+    # git would find another host in it than whoever compares names, such as a policy.
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise invalid(f"{redact.line(url)} has no plain host", "Give user and host without encodings and brackets.")
 
 
 def _mirrored(url: str, mirrors: Sequence[str]) -> str:

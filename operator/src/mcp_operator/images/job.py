@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import tempfile
 import time
 from typing import IO, TYPE_CHECKING, Any
 
 from mcp_operator import names
-from mcp_operator.images import cleanup, context, diagnosis, dockerfile, publish, redact, result, scans
+from mcp_operator.images import (
+    cleanup,
+    context,
+    diagnosis,
+    dockerfile,
+    otherwise,
+    publish,
+    redact,
+    result,
+    scans,
+    writable,
+)
 from mcp_operator.images.build_log import BuildLog
 from mcp_operator.images.contract import BuildError, BuildResult, Needs, Step
-from mcp_operator.images.detect.candidate import DockerfileFacts
+from mcp_operator.images.detect.candidate import DockerfileFacts, PythonFacts
 from mcp_operator.images.engine import BuildFailedError
 from mcp_operator.images.engine_wire import BuildOptions
 from mcp_operator.images.liveness import Serving
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from mcp_operator.images.plan import Plan
     from mcp_operator.images.publish import Publisher
     from mcp_operator.images.scans import Scan
+    from mcp_operator.images.writable import Link
     from mcp_operator.settings import Settings
 
 ATTEMPTS = 3
@@ -55,15 +68,20 @@ class Job:
         self._folder = folder
         self._log = BuildLog()
         self._warnings: list[str] = []
+        self._planned_as: Serving | None = None
+        self._links: tuple[Link, ...] = ()
+        self._moved = ""
 
     def run(self, plan: Plan, publisher: Publisher) -> BuildResult:
         """Build, verify, push."""
         with contextlib.ExitStack() as undo:
             before = {_short(image.id) for image in self._engine.images(self._mine, intermediate=True)}
             undo.callback(self._discard, before)
-            built = self._build(plan)
+            plan, built = otherwise.build(plan, self._build, self._log, self._warn)
+            if plan.recipe:
+                self._planned_as = dockerfile.planned(plan.recipe.language, plan.candidate.hints)
             record = self._verify(plan, built)
-            image = self._describe(built, record, publisher.key)
+            image = self._describe(self._linked(built, self._links) or built, record, publisher.key)
             found = self._scan(plan, image)
             reference, names_given = self._publish(plan, publisher, image, record, undo)
             undo.pop_all()
@@ -89,6 +107,10 @@ class Job:
     def _mine(self) -> list[str]:
         return [f"{names.LABEL_UID}={self._request.uid}"]
 
+    def _warn(self, text: str) -> None:
+        self._progress.log(text)
+        self._warnings.append(text)
+
     def _build(self, plan: Plan) -> str:
         self._progress.step(Step.BUILD, "sending the sources to Docker")
         with tempfile.TemporaryFile(dir=self._folder) as archive:
@@ -106,8 +128,6 @@ class Job:
             if quiet:
                 return
             self._progress.log(line)
-            if dockerfile.RETRIED in line and not line.startswith("Step "):
-                self._warnings.append(f"a step of the build failed and was done otherwise: {log.instruction}")
             if log.instruction != shown:
                 shown = log.instruction
                 self._progress.step(Step.BUILD, f"step {shown}")
@@ -120,9 +140,9 @@ class Job:
                 break
             except BuildFailedError as error:
                 if not left or not _LAYER_GONE.search(str(error)):
-                    raise diagnosis.failed(log, redact.line(str(error))) from error
+                    raise
         if not image:
-            raise diagnosis.failed(log, "Docker gave no image")
+            raise BuildFailedError("Docker gave no image")
         return image
 
     def _verify(self, plan: Plan, image: str) -> Record:
@@ -151,10 +171,12 @@ class Job:
                 needs=Needs(),
             )
         self._progress.step(Step.VERIFY, "handshake")
-        verified = verify(self._engine, image, self._request, self._budget, self._progress.log, self._probe(plan))
+        probe = self._probe(plan, image)
+        verified = verify(self._engine, image, self._request, self._budget, self._progress.log, probe)
         self._progress.log(f"handshake in {verified.seconds:.1f} s")
+        self._links, self._moved = verified.links, verified.folder
         return Record(
-            **common,
+            **common | {"working_dir": verified.folder or candidate.working_dir},
             evidence=plan.evidence,
             protocol_version=verified.manifest.protocol,
             server_name=verified.manifest.server,
@@ -167,13 +189,28 @@ class Job:
             needs=verified.needs,
         )
 
-    def _probe(self, plan: Plan) -> Probe:
+    def _probe(self, plan: Plan, image: str) -> Probe:
         """Say how the server is reached; one that is compiled has nothing in its image to reach it with over HTTP."""
-        relay = ""
-        if plan.candidate.runtime in ("go", "dockerfile"):
+        candidate, relay = plan.candidate, ""
+        if candidate.runtime in ("go", "dockerfile"):
             with contextlib.suppress(BuildError):  # then stdio is all that can be tried
                 relay = self._engine.base(self._settings.base_node, self._budget).id
-        return Probe(hints=plan.candidate.hints, relay=relay)
+        installed = isinstance(candidate.facts, PythonFacts) and candidate.facts.package
+        return Probe(
+            hints=candidate.hints,
+            relay=relay,
+            moves=writable.moves(candidate.command, installed=installed),
+            link=functools.partial(self._linked, image),
+        )
+
+    def _linked(self, image: str, links: tuple[Link, ...]) -> str:
+        """Give an image with links in it; empty if there are none, or they cannot be made."""
+        if not links:
+            return ""
+        try:
+            return self._on_top("\n".join([f"FROM {image}", *writable.lines(links)]) + "\n", BuildLog())
+        except BuildFailedError:  # something is there, or it has no shell
+            return ""
 
     def _scan(self, plan: Plan, image: str) -> tuple[Scan, ...]:
         kinds = self._settings.scans
@@ -195,8 +232,9 @@ class Job:
         if not publish.several(self._request):
             return publisher.publish(image, record.created, undo)
         lines = self._labels(image, record, publisher.key).partition("\n")[2]
+        links = "".join(f"{line}\n" for line in writable.lines(self._links))
         with tempfile.TemporaryFile(dir=self._folder) as archive:
-            self._pack(archive, plan, plan.dockerfile + lines)
+            self._pack(archive, plan, plan.dockerfile + links + lines)
             return publisher.publish_for(self._request.platforms, archive, record.created)
 
     def _pack(self, archive: IO[bytes], plan: Plan, text: str) -> None:
@@ -208,12 +246,19 @@ class Job:
 
     def _describe(self, image: str, record: Record, key: str) -> str:
         """Write into the image what only the handshake could tell."""
-        nothing = self._folder / "labels"
-        nothing.mkdir()
+        log = BuildLog()
+        try:
+            return self._on_top(self._labels(image, record, key), log)
+        except BuildFailedError as error:
+            raise diagnosis.failed(log, redact.line(str(error))) from error
+
+    def _on_top(self, text: str, log: BuildLog) -> str:
+        """Build a few lines on top of an image: nothing that anybody would want to follow."""
+        nothing = self._folder / "nothing"
+        nothing.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=self._folder) as archive:
-            context.pack(archive, nothing, self._labels(image, record, key))
-            # Some labels and a check: nothing that anybody would want to follow.
-            return self._docker(archive, BuildLog(), BuildOptions(network=False), quiet=True)
+            context.pack(archive, nothing, text)
+            return self._docker(archive, log, BuildOptions(network=False), quiet=True)
 
     def _labels(self, image: str, record: Record, key: str) -> str:
         labels = {
@@ -222,7 +267,7 @@ class Job:
             **result.labels(record),
         }
         serving = Serving(language=record.language, transport=record.transport, port=record.port, path=record.path)
-        return dockerfile.render_labels(image, labels, serving)
+        return dockerfile.render_labels(image, labels, serving, self._planned_as) + writable.place(self._moved)
 
     def _discard(self, before: set[str]) -> None:
         """Remove what this build made, and nothing that was there before."""

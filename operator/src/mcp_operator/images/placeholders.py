@@ -68,10 +68,31 @@ _POSITIONAL = re.compile(r"<([\w |./:-]{1,60})>")
 _OPTIONAL_PART = re.compile(r"\[[^\[\]]*\]")
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+[ =]$")
 _ASKED = re.compile(
-    r"(?i)\b(?:at least one|must|please|need to|no) (?:be )?(?:provide|specify|supply|give|pass|set)?d?\b[^\n]{0,60}?"
+    r"(?i)\b(?:at least one|must|please|need to|no(?! such\b)) (?:be )?(?:provide|specify|supply|give|pass|set)?d?\b"
+    r"[^\n]{0,60}?"
     r"\b(director(?:y|ies)|folder|path|file|url|connection string|repository|argument)s?\b"
 )
 _COMMANDS = ("stdio", "serve", "start", "run", "mcp")
+_HEAD = re.compile(r"(?i)^\W*(?:available |sub)?(?:commands|positional arguments)\b\W*$")
+"""What stands above the commands in a help page, with lines drawn around it or without."""
+_LISTED = re.compile(r"^[\s\u2502|]+([a-z][\w:-]*)(?:[\s,|\u2502]|$)")
+_SERVING = (
+    r"(?:mcp[-_:])?stdio",
+    r"mcp",
+    r"(?:start|run|serve|launch)[-_:](?:mcp|stdio)(?:[-_:]server)?|mcp[-_:](?:server|serve|start|run)",
+    r"server?",
+    r"(?:start|run)(?:[-_:]server)?",
+)
+"""Names of the command that is a server, the surest first."""
+
+
+NUMBER = "1"
+_NO_NUMBER = re.compile(
+    r"(?i)invalid literal for int|could not convert string to float|int_parsing|strconv\.(?:Atoi|Parse\w+)"
+    r"|must be an? (?:valid |positive )?(?:number|integer)"
+)
+_LINES_BEFORE = 4
+"""Of an error, in which the name of what is no number may be."""
 
 
 class Asked(NamedTuple):
@@ -91,6 +112,13 @@ def value(name: str) -> str:
     """Give something that a variable or argument of this name may plausibly hold."""
     plain = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
     return next((given for pattern, given in _VALUES if re.search(pattern, plain)), PLACEHOLDER)
+
+
+def numbers(lines: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
+    """Give those of the given variables whose placeholder is no number, where a server wants one."""
+    bad = [number for number, line in enumerate(lines) if _NO_NUMBER.search(line)]
+    said = "\n".join(line.upper() for number in bad for line in lines[max(0, number - _LINES_BEFORE) : number + 1])
+    return tuple(name for name in given if name.upper() in said)
 
 
 def variables(lines: Sequence[str]) -> tuple[str, ...]:
@@ -121,9 +149,9 @@ def arguments(text: str) -> tuple[str, ...]:
             return words
     if (usage := _USAGE.search(text)) and (words := _from_usage(usage[1])):
         return words
-    if wanted := _ASKED.search(text):
-        return (value(wanted[1]),)
-    return ()
+    wanted = _ASKED.search(text)
+    word = _serving(text) or (value(wanted[1]) if wanted else "")
+    return (word,) if word else ()
 
 
 def _words(named: Iterable[str], text: str) -> tuple[str, ...]:
@@ -144,7 +172,18 @@ def _words(named: Iterable[str], text: str) -> tuple[str, ...]:
 
 def _command(text: str) -> str:
     choices: list[str] = next((match.split(",") for match in _CHOICES.findall(text)), [])
-    return next((name for name in _COMMANDS if name in choices), choices[0] if choices else "stdio")
+    return _serving(text) or next((name for name in _COMMANDS if name in choices), choices[0] if choices else "stdio")
+
+
+def _serving(text: str) -> str:
+    """Give the command of a help page that starts the server; empty if none looks like it."""
+    listed: list[str] = []
+    below = False
+    for line in text.splitlines():
+        below = (below and bool(line.strip())) or bool(_HEAD.match(line))
+        if below and (match := _LISTED.match(line)):
+            listed.append(match[1])
+    return next((name for pattern in _SERVING for name in listed if re.fullmatch(pattern, name)), "")
 
 
 def _from_usage(usage: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,12 +14,13 @@ from mcp_operator.images import cleanup, dockerfile, recipes, redact, sandbox, s
 from mcp_operator.images.contract import BuildError, GitSource, NpmSource, PypiSource, Step
 from mcp_operator.images.detect import detect
 from mcp_operator.images.detect.candidate import DockerfileFacts, PythonFacts, join
+from mcp_operator.images.engine_wire import PULLS
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.recipes import bases
 from mcp_operator.images.tree import ManifestError, Tree, folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from mcp_operator.images.budget import Budget
@@ -26,13 +28,17 @@ if TYPE_CHECKING:
     from mcp_operator.images.contract import BuildRequest, Progress
     from mcp_operator.images.detect.candidate import Candidate
     from mcp_operator.images.engine import Engine
-    from mcp_operator.images.recipes.recipe import Recipe
+    from mcp_operator.images.recipes.recipe import Recipe, Run
     from mcp_operator.images.sandbox import Interpreter
     from mcp_operator.images.stages import Pin
     from mcp_operator.settings import Settings
 
 _OCI = "org.opencontainers.image"
 _VERSION = re.compile(r"v?\d[\w.+-]{0,60}\Z", re.ASCII)
+
+
+def _nothing(_: Recipe) -> str:
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,8 @@ class Plan:
         bases: Images that it starts from, by name, with their IDs, which are empty where they are not known (in a
             preview); none where a Dockerfile of the repository's own does not say so plainly.
         version: Of the project; empty if it has none.
+        recipe: What the text was written from; None where the Dockerfile is the repository's own.
+        render: Writes it.
     """
 
     checkout: Checkout
@@ -53,6 +61,8 @@ class Plan:
     dockerfile: str
     bases: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    recipe: Recipe | None = None
+    render: Callable[[Recipe], str] = _nothing
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -64,12 +74,27 @@ class Plan:
         """Folder whose files go into the build."""
         return self.checkout.root / self.candidate.root
 
+    def command_at(self, number: int) -> Run | None:
+        """Give what a step of the Dockerfile does; None if nothing of the project is run in it."""
+        return dockerfile.command_at(self.recipe, self.dockerfile, number) if self.recipe else None
+
+    def with_instead(self, failed: Run, other: Run) -> Plan:
+        """Give the plan with another command in the place of one that failed."""
+        if not self.recipe:
+            return self
+        recipe = self.recipe.with_instead(failed, other)
+        return dataclasses.replace(self, recipe=recipe, dockerfile=self.render(recipe))
+
 
 class Bases(Protocol):
     """Whom a plan asks about base images."""
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, *, replaceable: bool = False) -> str:
         """Give the ID of an image; empty if it cannot be told.
+
+        Args:
+            name: Of the image.
+            replaceable: Another one will do: nobody waits for a registry that is not reached at once.
 
         Raises:
             BuildError: It cannot be had (``BaseImageUnavailable``), or there is no engine.
@@ -106,25 +131,34 @@ def make(
     version = _version(checkout, candidate, request)
     labels = _labels(request, checkout, version)
     chosen = _Chosen(settings, found, progress)
+    owner = cleanup.owner(request)
+    recipe: Recipe | None = None
+    render: Callable[[Recipe], str] = _nothing
     if isinstance(candidate.facts, DockerfileFacts):
         lines = stages.read(candidate.facts.text, request.build_args)
         text = dockerfile.render_own(
             lines,
             chosen.pinned(stages.images(lines)),
-            owner=cleanup.owner(request),
+            owner=owner,
             labels=labels,
             working_dir=candidate.facts.working_dir,
             command=candidate.command,
         )
     else:
-        text = dockerfile.render(
-            chosen.recipe(candidate, checkout),
-            owner=cleanup.owner(request),
-            labels=labels,
-            ca=bool(settings.build_ca_file),
-            hints=candidate.hints,
+        recipe = chosen.recipe(candidate, checkout)
+        render = functools.partial(
+            dockerfile.render, owner=owner, labels=labels, ca=bool(settings.build_ca_file), hints=candidate.hints
         )
-    return Plan(checkout=checkout, candidate=candidate, dockerfile=text, bases=chosen.ids, version=version)
+        text = render(recipe)
+    return Plan(
+        checkout=checkout,
+        candidate=candidate,
+        dockerfile=text,
+        bases=chosen.ids,
+        version=version,
+        recipe=recipe,
+        render=render,
+    )
 
 
 def read(
@@ -178,10 +212,10 @@ class Pulled:
         self._progress = progress
         self._budget = budget
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, *, replaceable: bool = False) -> str:
         """See :class:`Bases`."""
         self._progress.step(Step.DETECT, f"looking at the base image {name}")
-        image = self._engine.base(name, self._budget, self._progress.log)
+        image = self._engine.base(name, self._budget, self._progress.log, tries=1 if replaceable else PULLS)
         if names.LABEL_UID in image.labels:
             raise BuildError(
                 Reason.BASE_IMAGE_UNAVAILABLE,
@@ -222,7 +256,9 @@ class _Chosen:
 
     def recipe(self, candidate: Candidate, checkout: Checkout) -> Recipe:
         """Give the recipe for the first base image that can be had."""
-        base = self._first(bases.preference(candidate, self._settings))
+        # A Python that does not fit ends the build; with the other languages it is a wish.
+        replaceable = not isinstance(candidate.facts, PythonFacts)
+        base = self._first(bases.preference(candidate, self._settings), replaceable=replaceable)
         second = bases.second(candidate, self._settings)
         final = self._have(second) if second else ""
         interpreter = sandbox.Interpreter(path="", version="0")
@@ -230,19 +266,19 @@ class _Chosen:
             interpreter = self._found.python(base)
         return recipes.recipe(candidate, base, interpreter, checkout.committed, final=final)
 
-    def _first(self, choices: tuple[str, ...]) -> str:
+    def _first(self, choices: tuple[str, ...], *, replaceable: bool) -> str:
         *better, last = choices
         for base in better:
             try:
-                return self._have(base)
+                return self._have(base, replaceable=replaceable)
             except BuildError as error:
                 if error.reason != Reason.BASE_IMAGE_UNAVAILABLE:
                     raise
                 self._progress.log(redact.line(f"{error.message}; {last} is used instead"))
         return self._have(last)
 
-    def _have(self, base: str) -> str:
-        self.ids[base] = self._found.find(base)
+    def _have(self, base: str, *, replaceable: bool = False) -> str:
+        self.ids[base] = self._found.find(base, replaceable=replaceable)
         return base
 
 

@@ -101,8 +101,9 @@ class Here:
         self._owner = owner
         self._budget = budget
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, *, replaceable: bool = False) -> str:
         """See :class:`~mcp_operator.images.plan.Bases`."""
+        del replaceable
         image = self._engine.image(name) if self._engine else None
         return image.id if image else ""
 

@@ -23,15 +23,16 @@ _CAUSES = (
         r"server gave HTTP response to HTTPS client|WRONG_VERSION_NUMBER|record layer failure",
         Reason.CERTIFICATE_UNTRUSTED,
         "the registry of {name} speaks plain HTTP, for which nobody asked",
-        "Give it a certificate. If it must be, name it in TOOLMAN_PLAIN_HTTP_REGISTRIES, and under insecure-registries "
-        "of the Docker daemon.",
+        "Give it a certificate. If it must be, name it in TOOLMAN_PLAIN_HTTP_REGISTRIES (plainHttpRegistries of the "
+        "chart), and under insecure-registries of the Docker daemon.",
     ),
     _Cause(
         r"(?i)x509|certificate|CERTIFICATE_VERIFY_FAILED|tls: |SSLError",
         Reason.CERTIFICATE_UNTRUSTED,
         "the certificate of the registry of {name} is not trusted",
         "Put its authority into /etc/docker/certs.d/{host}/ca.crt on the machine where Docker runs, and into "
-        "TOOLMAN_REGISTRY_CA_FILE for us; if the certificate is for another name or expired, renew it.",
+        "TOOLMAN_REGISTRY_CA_FILE (build.caBundle of the chart) for us; if the certificate is for another name or "
+        "expired, renew it.",
     ),
     _Cause(
         r"(?i)toomanyrequests|\b429\b|rate limit",
@@ -44,7 +45,8 @@ _CAUSES = (
         r"no basic auth credentials|no credentials",
         Reason.REGISTRY_AUTHENTICATION,
         "the registry wants credentials for {name}, and there are none",
-        "Run `docker login {host}`, or give credentials for it; a credential helper must be installed where we run.",
+        "Run `docker login {host}`; in a cluster an admin sets registrySecret of the chart, or give "
+        "spec.build.pushSecretRef. A credential helper must be installed where we run.",
     ),
     _Cause(
         r"(?i)insufficient_scope|denied|forbidden|\b403\b",
@@ -58,7 +60,7 @@ _CAUSES = (
         Reason.REGISTRY_AUTHENTICATION,
         "the registry refuses the credentials for {name}",
         "Check user and password or token with `docker login {host}`: it may be mistyped, expired or for another "
-        "registry.",
+        "registry. In a cluster it is in the Secret of spec.build.pushSecretRef, or of registrySecret of the chart.",
     ),
     _Cause(
         r"(?i)\b413\b|entity too large",

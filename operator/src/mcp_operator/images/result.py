@@ -111,6 +111,7 @@ def document(result: BuildResult, *, digest: str = "") -> dict[str, Any]:
             "language": result.language,
             "evidence": list(result.evidence),
             "command": list(result.command),
+            "workingDirectory": result.working_dir,
         },
         "manifest": {
             "protocol": result.protocol_version,
@@ -169,6 +170,7 @@ def planned(found: Preview, seconds: float) -> dict[str, Any]:
             "language": found.language,
             "evidence": list(found.evidence),
             "command": list(found.command),
+            "workingDirectory": None,
         },
         "manifest": None,
         "reused": found.reused,

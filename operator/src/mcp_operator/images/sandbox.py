@@ -40,12 +40,13 @@ _PROBE_LIMIT = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a container may use, and how it starts. Without ``entrypoint`` the image's own."""
+    """What a container may use, and how it starts. Without ``entrypoint`` and ``folder`` the image's own."""
 
     network: bool = False
     user: str = f"{names.SERVER_UID_FIRST}:{names.SERVER_UID_FIRST}"
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    folder: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     beside: str = ""
     """Container whose network it shares, instead of one of its own."""
@@ -125,14 +126,14 @@ class Sandbox:
             if piece := self.receive():
                 return piece
 
-    def receive(self) -> bytes:
+    def receive(self, seconds: float = _MOMENT) -> bytes:
         """Give the next piece of stdout, or nothing if there is none within a moment; stderr is kept aside.
 
         Raises:
             Ended: There is no more.
         """
         if (frame := self._frame()) is None:
-            self._fill()
+            self._fill(seconds)
             frame = self._frame()
         if frame is None:
             return b""
@@ -169,8 +170,8 @@ class Sandbox:
         del self._buffer[:end]
         return stream, data
 
-    def _fill(self) -> None:
-        self._connection.settimeout(_MOMENT)
+    def _fill(self, seconds: float) -> None:
+        self._connection.settimeout(seconds)
         try:
             data = self._connection.recv(1 << 20)
         except TimeoutError:
@@ -211,11 +212,15 @@ class Interpreter:
     version: str
 
 
+_OFFICIAL = re.compile(r"\d+\.\d+\.\d+\Z")
 _SAFE = re.compile(r"(/[\w./-]+) (\d+(?:\.\d+)+)\Z")
 
 
 def python(engine: Engine, base: str, owner: Mapping[str, str], budget: Budget) -> Interpreter:
-    """Ask a base image for its Python. ``path`` is empty if it has none."""
+    """Give a base image's Python: the official ones say which they have, others are asked. ``path`` may be empty."""
+    image = engine.image(base)
+    if image and (version := _OFFICIAL.match(image.env.get("PYTHON_VERSION", ""))) and "PYTHON_SHA256" in image.env:
+        return Interpreter(path="/usr/local/bin/python3", version=version[0])
     code = "import sys; print(sys.executable, '.'.join(map(str, sys.version_info[:3])))"
     limits = Limits(entrypoint=("python3", "-c", code))
     output = b""

@@ -27,6 +27,7 @@ class Image:
         command: Entry point and command. Known of inspected ones.
         working_dir: Folder in which it starts. Known of inspected ones.
         triggers: It has instructions that run in whatever is built from it. Known of inspected ones.
+        env: Its environment. Known of inspected ones.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Image:
     command: tuple[str, ...] = ()
     working_dir: str = ""
     triggers: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -53,6 +55,7 @@ def inspected(found: Mapping[str, Any]) -> Image:
         command=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
         working_dir=config.get("WorkingDir") or "",
         triggers=bool(config.get("OnBuild")),
+        env=dict(variable.partition("=")[::2] for variable in config.get("Env") or ()),
     )
 
 

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import attempt, cleanup, diagnosis, placeholders, redact, sandbox, signs
+from mcp_operator.images import attempt, cleanup, diagnosis, redact, sandbox, signs
 from mcp_operator.images.contract import BuildError, Needs, Step
 from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.reasons import Reason
+from mcp_operator.images.variation import Variation, Variations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from mcp_operator.images.attempt import Failure, Spoken
     from mcp_operator.images.budget import Budget
     from mcp_operator.images.contract import Transport, Trial
     from mcp_operator.images.engine import Engine
     from mcp_operator.images.handshake import Era, Manifest
+    from mcp_operator.images.writable import Link
 
 ATTEMPTS = 10
 SECONDS = 300
@@ -35,10 +37,14 @@ class Probe:
         hints: What its own files say; tried when it does not start as it is.
         relay: Image with ``sh`` and Python or Node, through which a server is reached that speaks HTTP; the server's
             own if empty.
+        moves: It may start in another folder than its image says.
+        link: Gives an image like the server's with links in it, empty if it cannot have them; None if nobody asks.
     """
 
     hints: Hints = dataclasses.field(default_factory=Hints)
     relay: str = ""
+    moves: bool = False
+    link: Callable[[tuple[Link, ...]], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +58,14 @@ class Verified:
         path: Of its endpoint, for HTTP.
         needs: What it did not answer without.
         seconds: How long the attempt took that succeeded.
+        folder: Where it has to start; empty if where its image says is right.
+        links: What its image has to have besides.
     """
 
     manifest: Manifest
     seconds: float
+    folder: str = ""
+    links: tuple[Link, ...] = ()
     transport: Transport = "stdio"
     port: int | None = None
     path: str = ""
@@ -81,31 +91,16 @@ class Verified:
             found.append(f"it does not start without {', '.join(self.needs.env)}: set spec.run.env")
         if self.needs.args:
             found.append(f"it was started with the arguments {' '.join(self.needs.args)}: set spec.run.args")
+        if self.folder:
+            found.append(f"it writes to where it starts, so it starts in {self.folder}: what it writes does not last")
+        if self.links:
+            places = ", ".join(link.path for link in self.links)
+            found.append(f"it writes to {places}, a link to {names.SERVER_HOME}: what it writes does not last")
         if not self.manifest.tools:
             found.append("it lists no tools; some servers list none until they are configured")
         if self.manifest.noise:
             found.append(f"it writes to stdout what is no message ({self.manifest.noise} lines)")
         return tuple(found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """How an attempt is made, beyond what the request says."""
-
-    network: bool = False
-    era: Era = "legacy"
-    env: tuple[tuple[str, str], ...] = ()
-    args: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = [f"{'with' if self.network else 'without'} network"]
-        if self.era == "modern":
-            parts.append("without initialize")
-        if self.env:
-            parts.append(f"with a placeholder for {', '.join(name for name, _ in self.env)}")
-        if self.args:
-            parts.append(f"with the arguments {' '.join(self.args)}")
-        return ", ".join(parts)
 
 
 def verify(
@@ -150,33 +145,35 @@ class _Verification:
         self._request = request
         self._budget = budget
         self._hear = hear
-        self._hints = _asked_for(probe.hints, request)
-        self._reach = attempt.Reach(probe.relay or image, self._hints, cleanup.owner(request))
+        hints = _asked_for(probe.hints, request)
+        self._reach = attempt.Reach(probe.relay or image, hints, cleanup.owner(request))
+        self._variations = Variations(request, hints, probe)
 
     def run(self) -> Verified:
         """Try until it answers or nothing is left to try; then the error is the one of the most telling failure."""
         all_of_it = self._budget.at_most(SECONDS)
         failures: list[Failure] = []
-        tried: set[_Run] = set()
-        run: _Run | None = _Run()
+        tried: set[Variation] = set()
+        run: Variation | None = Variation()
         while run and len(tried) < ATTEMPTS and not (failures and all_of_it.over()):
             tried.add(run)
             outcome = self._attempt(run, all_of_it)
             if isinstance(outcome, Verified):
                 return outcome
             failures.append(outcome)
-            run = next((following for following in self._following(run, outcome) if following not in tried), None)
+            run = next((one for one in self._variations.following(run, outcome) if one not in tried), None)
         raise _explain(failures)
 
-    def _attempt(self, run: _Run, budget: Budget) -> Verified | Failure:
+    def _attempt(self, run: Variation, budget: Budget) -> Verified | Failure:
         self._hear(f"handshake {run}")
         began = time.monotonic()
         limits = sandbox.Limits(
             network=run.network,
             arguments=(*self._request.args, *run.args),
+            folder=run.folder,
             env={"HOME": names.SERVER_HOME, **dict(run.env), **self._request.env},
         )
-        outcome = attempt.make(self._engine, self._image, limits, self._reach, run.era, budget)
+        outcome = attempt.make(self._engine, run.image or self._image, limits, self._reach, run.era, budget)
         if isinstance(outcome, attempt.Failure):
             self._budget.check(Step.VERIFY)  # the whole build's time is another matter
             for line in outcome.lines[-redact.TAIL_LINES :]:
@@ -188,7 +185,7 @@ class _Verification:
             return attempt.Failure(message=message, code=diagnosis.ANSWERED)
         return self._verified(run, outcome, time.monotonic() - began)
 
-    def _verified(self, run: _Run, spoken: Spoken, seconds: float) -> Verified:
+    def _verified(self, run: Variation, spoken: Spoken, seconds: float) -> Verified:
         needs = Needs(env=tuple(name for name, _ in run.env), args=run.args, network=run.network)
         return Verified(
             manifest=spoken.manifest,
@@ -197,50 +194,9 @@ class _Verification:
             path=spoken.path,
             needs=needs,
             seconds=seconds,
+            folder=run.folder,
+            links=run.links,
         )
-
-    def _following(self, run: _Run, failure: Failure) -> Iterator[_Run]:
-        """Give what may help after a failure, the most likely first."""
-        if failure.out_of_memory:
-            return
-        if failure.code == diagnosis.ANSWERED:
-            if run.era == "legacy":
-                yield dataclasses.replace(run, era="modern")
-            return
-        asked = placeholders.asked(failure.lines)
-        if not self._request.as_asked:
-            yield from self._asked(run, asked)
-        if failure.wants_network and not run.network:
-            yield dataclasses.replace(run, network=True)
-        # Only where the server does not say what it wants: what its files say may be more than it needs.
-        if asked == placeholders.Asked() and not self._request.as_asked:
-            yield from self._hinted(run)
-        if not run.network and failure.code not in (0, diagnosis.LISTENS):
-            yield dataclasses.replace(run, network=True)
-
-    def _asked(self, run: _Run, asked: placeholders.Asked) -> Iterator[_Run]:
-        if new := self._new(run, asked.env):
-            yield dataclasses.replace(run, env=(*run.env, *new))
-        if asked.args and not run.args:
-            yield dataclasses.replace(run, args=asked.args)
-
-    def _hinted(self, run: _Run) -> Iterator[_Run]:
-        required = self._new(run, self._hints.required)
-        every = self._new(run, [setting.name for setting in self._hints.env])
-        if required:
-            yield dataclasses.replace(run, env=(*run.env, *required))
-        if self._hints.args and not run.args:
-            yield dataclasses.replace(run, args=self._hints.args)
-            yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
-        elif every:
-            yield dataclasses.replace(run, env=(*run.env, *every))
-
-    def _new(self, run: _Run, wanted: Iterable[str]) -> list[tuple[str, str]]:
-        """Give variables that are not set yet, with values."""
-        given = {setting.name: setting.value for setting in self._hints.env}
-        there = {*self._request.env, *dict(run.env)}
-        fresh = dict.fromkeys(name for name in wanted if name not in there)
-        return [(name, given.get(name) or placeholders.value(name)) for name in fresh]
 
 
 def _asked_for(hints: Hints, request: Trial) -> Hints:

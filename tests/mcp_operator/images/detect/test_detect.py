@@ -151,3 +151,24 @@ def test_a_runtime_that_nothing_there_is_for_is_named(write: Write) -> None:
     assert caught.value.reason == Reason.NOTHING_DETECTED
     assert caught.value.message == "the repository has no project for the runtime go: looked for go.mod"
     assert "leave spec.build.runtime out" in caught.value.hint
+
+
+@pytest.mark.requirement("B-02")
+def test_a_library_with_a_part_for_servers_gives_way_to_the_server_beside_it(write: Write) -> None:
+    library = {
+        "pyproject.toml": '[project]\nname = "lib"\ndependencies = ["httpx"]\n[project.scripts]\nlib = "lib:main"\n',
+        "lib/session.py": "def session():\n    from mcp.server.lowlevel.server import request_ctx\n",
+    }
+
+    assert detect(write(library)).folder == "."
+    assert detect(write({**library, **below("lib-mcp", PYTHON)})).folder == "lib-mcp"
+
+
+@pytest.mark.requirement("B-02")
+def test_a_server_with_several_commands_does_not_give_way_to_what_lies_below_it(write: Write) -> None:
+    root = {**PYTHON, "pyproject.toml": PYTHON["pyproject.toml"] + '[project.scripts]\none = "a:b"\ntwo = "a:c"\n'}
+
+    error = problem(write({**root, **below("app", NODE)}))
+
+    assert error.reason == Reason.SEVERAL_SERVERS
+    assert ".: " in error.log_tail

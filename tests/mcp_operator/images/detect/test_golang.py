@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MODULE = "module example.com/demo-mcp/v2\n\ngo 1.23.2\n\nrequire (\n\tgithub.com/mark3labs/mcp-go v0.1.0\n)\n"
 SDK = "github.com/mark3labs/mcp-go/server"
 MAIN = "package main\n\nfunc main() {}\n"
+HAND = 'package demo\n\nfunc serve(r io.Reader) { "initialize"; "tools/list"; serverInfo }\n'
+"""Of a server without an SDK."""
 SERVER = 'package main\n\nimport "github.com/mark3labs/mcp-go/server"\n\nfunc main() {}\n'
 
 
@@ -45,6 +47,11 @@ def test_a_program_at_the_root_of_a_module_is_compiled(write: Write) -> None:
         ({"cmd/one/main.go": MAIN, "cmd/two/main.go": SERVER}, "./cmd/two"),
         ({"cmd/one/main.go": MAIN, "cmd/a-server/main.go": MAIN, "lib/s.go": SERVER[:60]}, "./cmd/a-server"),
         ({"main.go": SERVER, "cmd/x/main.go": MAIN, "examples/demo-mcp/main.go": SERVER}, "."),
+        (
+            {"cmd/a-mcp/main.go": MAIN, "cmd/a-mcp-http/main.go": MAIN, "cmd/b/main.go": MAIN, "s.go": HAND},
+            "./cmd/a-mcp",
+        ),
+        ({"cmd/mcpfixture/main.go": SERVER, "cmd/mcpproxy/main.go": MAIN, "lib/s.go": SERVER[:60]}, "./cmd/mcpproxy"),
         ({"main.go": SERVER, "gen.go": "//go:build ignore\n" + MAIN}, "."),
     ],
 )
@@ -108,3 +115,10 @@ def test_the_word_that_its_own_image_gives_the_program_is_a_hint(write: Write) -
     own = 'FROM x\nENTRYPOINT ["/server/demo"]\nCMD ["stdio"]\n'
 
     assert detect(write({"go.mod": MODULE, "main.go": SERVER, "Dockerfile": own})).hints.args == ("stdio",)
+
+
+@pytest.mark.requirement("B-02")
+def test_a_server_that_gives_a_wrapped_sdk_its_transport_is_known(write: Write) -> None:
+    main = "package main\nfunc main() { wrapped.New().Serve(ctx, &mcp.StdioTransport{}) }\n"
+
+    assert detect(write({"go.mod": MODULE, "main.go": main})).command == ("/app/.bin/server",)

@@ -330,3 +330,28 @@ def test_simple_git_needs_the_git_program(write: Write) -> None:
     tree = write({"package.json": package(bin="a.js", dependencies=SDK | {"simple-git": "1"}), "a.js": SERVER})
 
     assert detect(tree).system_packages == ("git",)
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("start", "npm run build && node dist/a.js --stdio"),
+        ("start", "cross-env NODE_ENV=production node dist/a.js --stdio"),
+        ("start", "node --env-file=.env dist/a.js --stdio"),
+        ("inspector", "mcp-inspector node ./dist/a.js --stdio"),
+        ("inspect", "npx @modelcontextprotocol/inspector@latest -- node dist/a.js --stdio"),
+    ],
+)
+def test_without_bin_a_script_says_what_is_started(write: Write, name: str, line: str) -> None:
+    scripts = {"build": "tsc", name: line}
+    tree = write({"package.json": json.dumps({"scripts": scripts, "main": "dist/library.js"}), "a.ts": SERVER})
+
+    assert detect(tree).command == ("node", "/app/dist/a.js", "--stdio")
+
+
+def test_a_start_script_with_settings_of_its_own_is_left_alone(write: Write) -> None:
+    scripts = {"build": "tsc", "start": "TRANSPORT=http node dist/http.js"}
+    tree = write({"package.json": json.dumps({"scripts": scripts, "main": "dist/a.js"}), "a.ts": SERVER})
+
+    assert detect(tree).command == ("node", "/app/dist/a.js")

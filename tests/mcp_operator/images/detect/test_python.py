@@ -65,6 +65,8 @@ def test_a_locked_package_is_installed_from_its_lock_and_its_script_started(writ
         ('cli = "a:b"\nthe-mcp = "a:c"', "the-mcp"),
         ('cli = "a:b"\nserver = "a:c"', "server"),
         ('one = "a:b"\ntwo = "a:b"', "one"),
+        ('demo-server = "a:b"\ndemo-server-http = "a:c"\nother = "a:d"', "demo-server"),
+        ('demo-mcp-serve = "a:b"\ndemo-mcp = "a:c"', "demo-mcp"),
         ('"../../bin/sh" = "a:b"\nreal = "a:b"', "real"),
     ],
 )
@@ -205,3 +207,48 @@ def test_a_workspace_member_is_built_from_the_workspace(write: Write) -> None:
 
     assert (candidate.folder, candidate.root) == ("packages/a", ".")
     assert facts(candidate).manifests == ("packages/a/pyproject.toml", "pyproject.toml", "uv.lock")
+
+
+def test_a_greeting_in_main_py_is_not_the_server_that_lies_below_src(write: Write) -> None:
+    greeting = "def main():\n    print('Hello from demo!')\n"
+    tree = write({"pyproject.toml": PROJECT, "main.py": greeting, "src/weather/weather_server.py": SERVER})
+
+    assert detect(tree).command == ("/app/.venv/bin/python", "/app/src/weather/weather_server.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("from demo.server import mcp", "demo/server.py"),
+        ("    import demo.server", "src/demo/server.py"),
+        ("from .demo import mcp", "demo.py"),
+    ],
+)
+def test_a_main_py_that_runs_a_server_made_elsewhere_is_started(write: Write, line: str, file: str) -> None:
+    tree = write({"pyproject.toml": PROJECT, "main.py": f"import sys\n{line}\nmcp.run()\n", file: SERVER})
+
+    assert detect(tree).command == ("/app/.venv/bin/python", "/app/main.py")
+
+
+@pytest.mark.requirement("B-02")
+def test_a_server_in_a_folder_of_a_repository_without_any_manifest_is_found(write: Write) -> None:
+    candidate = detect(write({"README.md": "", "src/demo_server.py": SERVER, "examples/other.py": SERVER}))
+
+    assert candidate.folder == candidate.root == "src"
+    assert candidate.command == ("/app/.venv/bin/python", "/app/demo_server.py")
+
+
+@pytest.mark.requirement("B-02")
+def test_a_server_whose_project_has_the_name_of_all_servers_is_no_sdk(write: Write) -> None:
+    project = PROJECT.replace("mcp-demo", "mcp-server")
+
+    assert detect(write({"pyproject.toml": project, "server.py": SERVER})).command[-1] == "/app/server.py"
+
+
+@pytest.mark.requirement("B-03")
+def test_a_library_for_those_who_make_servers_has_nothing_to_start(write: Write) -> None:
+    tools = "from mcp.server.fastmcp.tools import Tool\n\ndef convert(tool: Tool) -> None: ...\n"
+
+    assert problem(write({"pyproject.toml": PROJECT + BUILD, "adapters/tools.py": tools})).reason == (
+        Reason.NO_START_COMMAND
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 from mcp_operator.images import recipes
 from mcp_operator.images.detect import detect
 from mcp_operator.images.recipes import node_managers
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run
+from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, instead
 from mcp_operator.images.sandbox import Interpreter
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 STRIP = "strip package.json"
 CLEAN = "find . -name node_modules -prune -exec rm -rf {} +"
 ASIDE = (
-    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar --exclude=node_modules ."
+    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
     " && tar -xpf /tmp/own.tar -C /own/app && rm /tmp/own.tar"
 )
 SERVER = "import 'fastmcp'"
@@ -45,10 +46,9 @@ def steps(recipe: Recipe) -> list[str]:
 
 
 def said(step: Copy | Run) -> str:
-    """Show a step; how manifests are stripped is shown by which ones."""
     if isinstance(step, Copy):
         return f"copy {' '.join(step.names)}".strip()
-    return f"strip {step.words[3]}" if step.words[:2] == ("node", "-e") else " ".join(step.words)
+    return re.sub(r"sed -i -E -e .*/g\S*", "strip", " ".join(step.words))
 
 
 def tool(recipe: Recipe) -> tuple[str, ...]:
@@ -206,55 +206,208 @@ def test_a_server_that_tsx_starts_keeps_tsx(write: Write) -> None:
     assert not any("prune" in step or "--omit=dev" in step for step in steps(recipe))
 
 
+def failing(recipe: Recipe, words: str) -> Run:
+    """Give the step that begins with these words."""
+    steps = (step for stage in recipe.stages for step in stage.steps if isinstance(step, Run))
+    return next(step for step in steps if " ".join(step.words).startswith(words))
+
+
+def ways(first: Run, output: str) -> list[str]:
+    """Give all that is done one after the other while the output stays the same."""
+    found = []
+    following = instead(first, output)
+    while following:
+        found.append(" && ".join(" ".join(words) for words in (*following.before, following.words)))
+        following = instead(following, output)
+    return found
+
+
 @pytest.mark.requirement("B-02")
-def test_of_a_lock_only_what_is_not_there_any_more_is_chosen_anew(write: Write, tmp_path: Path) -> None:
-    """A package manager that misses one archive until another version of it was chosen."""
-    pnpm = made(write({"package.json": package(), "pnpm-lock.yaml": "", "a.ts": SERVER}))
-    npm = made(write({"package.json": package(), "package-lock.json": "{}", "a.ts": SERVER}))
+@pytest.mark.parametrize(
+    ("lock", "install", "output", "update"),
+    [
+        (
+            "package-lock.json",
+            "npm ci --ignore-scripts",
+            "npm error 404 Not Found - GET https://r.example/npm/@a/b/-/b-1.0.tgz - not found",
+            "npm update --package-lock-only --ignore-scripts @a/b",
+        ),
+        (
+            "pnpm-lock.yaml",
+            "pnpm install --frozen-lockfile",
+            "ERR_PNPM_FETCH_404  GET https://r.example/@a/b/-/b-1.0.tgz: Not Found - 404",
+            "pnpm --recursive update --no-save --lockfile-only --depth 99 @a/b",
+        ),
+    ],
+)
+def test_of_a_lock_only_what_is_not_there_any_more_is_chosen_anew(
+    write: Write, lock: str, install: str, output: str, update: str
+) -> None:
+    first = failing(made(write({"package.json": package(), lock: "{}", "a.ts": SERVER})), install)
 
-    for manager, recipe, line in (
-        ("pnpm", pnpm, "ERR_PNPM_FETCH_404  GET https://r.example/@a/b/-/b-1.0.tgz: Not Found - 404"),
-        ("npm", npm, "npm error 404 Not Found - GET https://r.example/@a/b/-/b-1.0.tgz - not found"),
-    ):
-        work = tmp_path / manager
-        work.mkdir()
-        install = f"[ -e fixed ] || {{ echo '{line}'; exit 1; }}"
-        (work / manager).write_text(f"#!/bin/sh\necho $@ >> calls\ncase $* in *update*) >fixed;; *) {install};; esac\n")
-        (work / manager).chmod(0o755)
-        first = next(
-            step for stage in recipe.stages for step in stage.steps if isinstance(step, Run) and step.otherwise
-        )
+    once = instead(first, output)
+    assert once
+    assert [" ".join(words) for words in (*once.before, once.words)] == [update, install]
+    assert once.why == ("@a/b in the lock is gone: another version of it.",)
 
-        subprocess.run(first.otherwise[0], cwd=work, env={"PATH": f"{work}:/usr/bin:/bin"}, check=True, timeout=60)
-
-        calls = (work / "calls").read_text().splitlines()
-        assert [call.split()[-1] for call in calls if "update" in call] == ["@a/b"]
-        assert calls[-1] == " ".join(first.words[1:])
+    twice = instead(once, output.replace("@a/b", "c").replace("b-1", "c-1"))
+    assert twice
+    assert [" ".join(words) for words in twice.before] == [update, update.replace("@a/b", "c")]
 
 
-def test_manifests_keep_their_time_when_they_are_stripped(write: Write, tmp_path: Path) -> None:
-    recipe = made(write({"package.json": package(), "yarn.lock": "# v1", "a.ts": SERVER}))
+@pytest.mark.requirement("B-02")
+def test_what_does_not_help_is_not_tried_again_and_an_odd_lock_gives_way_to_the_date(write: Write) -> None:
+    first = failing(made(write({"package.json": package(), "package-lock.json": "{}", "a.ts": SERVER})), "npm ci")
+
+    afresh = ["npm install --no-package-lock --ignore-scripts --before=@moment@"]
+    assert ways(first, "npm error code EUSAGE")[:1] == afresh
+    address = "https://r.example/b/-/b-1.0.tgz"
+    said = f"npm error 404 Not Found - GET {address}\nnpm error 404  The requested resource 'b@{address}' could not be"
+    gone = ways(first, said)
+    assert gone[0] == "npm update --package-lock-only --ignore-scripts b && npm ci --ignore-scripts"
+    assert gone[1:2] == afresh
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    "output",
+    [
+        "npm error 404  'b.c@^1.0.0' is not in this registry.",
+        "npm error 404  The requested resource 'b.c@1' could not be found or you do not have permission to access it.",
+        "npm error notarget No matching version found for b.c@99.0.0.",
+    ],
+)
+def test_what_is_gone_altogether_is_left_out_where_it_only_builds_or_others_want_it(write: Write, output: str) -> None:
+    tree = write(
+        {
+            "package.json": '{"workspaces": ["p/*"]}',
+            "package-lock.json": "{}",
+            "p/x/package.json": package(),
+            "p/x/a.ts": SERVER,
+            "p/y/package.json": '{"name": "y"}',
+        },
+    )
+    first = failing(made(tree, "p/x"), "npm ci")
+    chosen = instead(first, "npm error 404 Not Found - GET https://r.example/b.c/-/b.c-1.0.tgz - not found")
+    assert chosen
+
+    without = instead(chosen, output)
+
+    assert without
+    assert [" ".join(words) for words in without.before] == [
+        "npm pkg delete --workspaces --include-workspace-root devDependencies[b.c]",
+        "npm pkg delete --workspace p/y dependencies[b.c]",
+        "npm install --package-lock-only --ignore-scripts",
+    ]
+    assert without.why[-1] == "b.c is gone: without it."
+
+
+@pytest.mark.requirement("B-02")
+def test_neither_of_two_ways_to_mend_a_lock_is_gone_twice(write: Write) -> None:
+    step = failing(made(write({"package.json": package(), "pnpm-lock.yaml": "", "a.ts": SERVER})), "pnpm install")
+    archive = "ERR_PNPM_FETCH_404  GET https://r.example/@a/b/-/b-1.0.tgz: Not Found - 404"
+    version = "ERR_PNPM_NO_MATCHING_VERSION  No matching version found for @a/b@^1.0.0"
+
+    for output in (archive, version, archive):
+        following = instead(step, output)
+        assert following
+        step = following
+
+    assert " ".join(step.words) == "pnpm install --no-lockfile"
+
+
+@pytest.mark.requirement("B-02")
+def test_a_package_that_is_gone_is_left_out_of_a_pnpm_workspace_but_for_what_the_server_depends_on(
+    write: Write,
+) -> None:
+    tree = write(
+        {
+            "package.json": "{}",
+            "pnpm-workspace.yaml": "packages: [p/*]",
+            "pnpm-lock.yaml": "",
+            "p/x/package.json": package(),
+            "p/x/a.ts": SERVER,
+        },
+    )
+    first = failing(made(tree, "p/x"), "pnpm --filter {.}... --include-workspace-root install")
+
+    without = instead(first, "@a/b is not in the npm registry, or you have no permission to fetch it.")
+
+    assert without
+    assert [" ".join(words) for words in without.before] == [
+        "pnpm --recursive --include-workspace-root exec npm pkg delete devDependencies[@a/b]",
+        "pnpm --filter !{.}... --include-workspace-root exec npm pkg delete dependencies[@a/b]",
+        "pnpm install --lockfile-only --no-frozen-lockfile",
+    ]
+    assert without.folder == "p/x"
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("files", "first", "expected"),
+    [
+        (
+            {"yarn.lock": "# v1"},
+            "yarn install --non-interactive --frozen-lockfile",
+            "yarn install --non-interactive --no-lockfile",
+        ),
+        (
+            {"yarn.lock": "__metadata:"},
+            "yarn install --immutable",
+            "sh -c echo > yarn.lock && yarn install --no-immutable",
+        ),
+        ({"bun.lock": "{}"}, "bun install --frozen-lockfile", "rm -f bun.lock bun.lockb && bun install"),
+        ({"pnpm-lock.yaml": ""}, "pnpm install --frozen-lockfile", "pnpm install --no-lockfile"),
+        ({"package-lock.json": "{}"}, "npm prune", ""),
+    ],
+)
+def test_what_fails_is_done_otherwise(write: Write, files: dict[str, str], first: str, expected: str) -> None:
+    recipe = made(write({"package.json": package(), "a.ts": SERVER, **files}))
+
+    assert ways(failing(recipe, first), "it failed")[0] == expected
+
+
+MANIFEST = """\ufeff{
+  "name": "x",
+  "scripts" : {
+    "build": "tsc && node -e 'if (1) { }'",
+    "prepare": "npm run build",
+    "install": "node-gyp rebuild"
+  },
+  "dependencies": {
+    "install": "^0.13.0"
+  },
+  "devDependencies": {
+    "a": "1"
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("text", [MANIFEST, MANIFEST.replace("\n", "\r\n"), MANIFEST.replace("\n  ", "\n\t")])
+def test_only_a_projects_own_install_scripts_are_taken_out_and_its_manifest_keeps_its_time(
+    write: Write, tmp_path: Path, text: str
+) -> None:
+    recipe = made(write({"package.json": package(), "a.ts": SERVER}))
     strip = next(step for step in recipe.stages[0].steps if isinstance(step, Run))
     file = tmp_path / "package.json"
-    file.write_text('\ufeff{"scripts": {"prepare": "husky", "build": "tsc"}}')
+    file.write_text(text, newline="")
     os.utime(file, (1000, 1000))
 
     subprocess.run(strip.words, cwd=tmp_path, check=True, timeout=60)
 
-    assert json.loads(file.read_text()) == {"scripts": {"build": "tsc"}}
+    left = json.loads(file.read_text("utf-8-sig"))
+    assert list(left["scripts"]) == ["build", "skipped"]
+    assert left["dependencies"] == {"install": "^0.13.0"}
+    assert left["devDependencies"] == {"a": "1"}
     assert file.stat().st_mtime == 1000
 
 
-@pytest.mark.requirement("B-02")
-def test_what_is_gone_altogether_is_left_out_where_it_only_builds_or_others_want_it(tmp_path: Path) -> None:
-    for name in ("own.json", "other.json"):
-        (tmp_path / name).write_text('{"devDependencies": {"x": "1"}, "dependencies": {"x": "1", "y": "1"}}')
+def test_tables_that_are_not_wanted_are_taken_out_of_a_manifest_in_one_line(tmp_path: Path) -> None:
+    strip = node_managers.strip(("package.json",), ("devDependencies",))
+    file = tmp_path / "package.json"
+    file.write_text('{"scripts":{"prepare":"x","a":"b"},"devDependencies":{"a":"1"},"dependencies":{"b":"1"}}')
 
-    words = ["node", "-e", node_managers._WITHOUT, "own.json,other.json", "own.json", "x"]
-    subprocess.run(words, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(strip.words, cwd=tmp_path, check=True, timeout=60)
 
-    kept = [json.loads((tmp_path / name).read_text()) for name in ("own.json", "other.json")]
-    assert kept == [
-        {"devDependencies": {}, "dependencies": {"x": "1", "y": "1"}},
-        {"devDependencies": {}, "dependencies": {"y": "1"}},
-    ]
+    assert json.loads(file.read_text()).keys() == {"scripts", "skipped", "dependencies"}

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from mcp_operator.images.contract import BuildError
 from mcp_operator.images.detect import detect
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.recipes import golang, python
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage, instead
 from mcp_operator.images.sandbox import Interpreter
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Write = Callable[[Mapping[str, str]], Tree]
 
 NEW = (
-    "sh -c mkdir -p /own/app && find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
-    " || cp -a .venv /own/app"
+    "sh -c mkdir -p /own/app && { find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
+    " || cp -a .venv /own/app; }"
 )
 ASIDE = (
-    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar --exclude=node_modules ."
+    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
     " && tar -xpf /tmp/own.tar -C /own/app && rm /tmp/own.tar"
 )
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,7 +57,8 @@ def steps(recipe: Recipe) -> list[str]:
 def said(step: Copy | Run) -> str:
     if isinstance(step, Copy):
         return f"copy {' '.join(step.names)}".strip()
-    return f"strip {' '.join(step.words[3:])}" if step.words[:2] == ("node", "-e") else " ".join(step.words)
+    text = re.sub(r"\Ash -c cp -p (\S+) \S+ && (.*) && touch .*", r"keeping the time of \1: \2", " ".join(step.words))
+    return re.sub(r"sed -i -E -e .*/g\S*", "strip", text)
 
 
 @pytest.mark.requirement("F-05")
@@ -93,8 +94,30 @@ def test_without_a_lock_nothing_newer_than_the_commit_is_taken_first(write: Writ
     ]
     last = recipe.stages[1].steps[-2]
     assert isinstance(last, Run)
-    assert last.otherwise[-1] == ("uv", "pip", "install", "--python", "/app/.venv", ".")
-    assert "build-essential" in last.otherwise[0][2]
+    compiled, newest = last.otherwise
+    assert isinstance(compiled, Run)
+    assert isinstance(newest, Run)
+    assert "build-essential" in compiled.before[0][2]
+    assert newest.words == ("uv", "pip", "install", "--python", "/app/.venv", ".")
+
+
+def test_only_what_installing_the_project_wrote_is_put_aside(write: Write, tmp_path: Path) -> None:
+    recipe = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
+    app, own = tmp_path / "app", tmp_path / "own"
+    (app / ".venv" / "lib").mkdir(parents=True)
+    (app / ".venv" / "lib" / "others.py").touch()
+    (app / "pyproject.toml").touch()
+    (app / ".venv" / "lib" / "own.py").touch()
+    while (app / ".venv" / "lib" / "own.py").stat().st_ctime_ns <= (app / "pyproject.toml").stat().st_ctime_ns:
+        (app / ".venv" / "lib" / "own.py").touch()
+    step = recipe.stages[1].steps[-1]
+    assert isinstance(step, Run)
+
+    script = step.words[2].replace("/own/app", str(own))
+    said = subprocess.run(["sh", "-c", script], cwd=app, capture_output=True, text=True, check=True, timeout=60)
+
+    assert said.stderr == ""
+    assert [str(file.relative_to(own)) for file in own.rglob("*.py")] == [".venv/lib/own.py"]
 
 
 def test_requirements_come_before_the_sources_and_the_sources_stay(write: Write) -> None:
@@ -177,7 +200,7 @@ def test_without_a_lock_npm_takes_nothing_newer_than_the_commit_first(write: Wri
 
     assert steps(recipe) == [
         "copy package.json",
-        "strip package.json preinstall,install,postinstall,prepare,devDependencies",
+        'keeping the time of package.json: strip -e \'s/"devDependencies" *:/"skipped":/\' package.json',
         "npm install --no-package-lock --ignore-scripts --omit=dev --before=@moment@",
         "npm rebuild",
         "[sources]",
@@ -202,7 +225,7 @@ def test_a_workspace_member_is_installed_alone(write: Write) -> None:
 
     assert steps(recipe) == [
         "copy p/x/package.json package-lock.json package.json",
-        "strip p/x/package.json,package.json preinstall,install,postinstall,prepare",
+        "keeping the time of package.json: strip p/x/package.json package.json",
         "npm ci --ignore-scripts --workspace p/x",
         "[production]",
         "npm prune --omit=dev --ignore-scripts --workspace p/x",
@@ -215,12 +238,18 @@ def test_a_workspace_member_is_installed_alone(write: Write) -> None:
 
 
 @pytest.mark.requirement("B-02")
-def test_a_lock_that_does_not_fit_gives_way_to_the_date(write: Write) -> None:
+def test_a_lock_that_does_not_fit_is_a_wish_and_then_gives_way_to_the_date(write: Write) -> None:
     uv = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
     last = uv.stages[1].steps[-2]
 
     assert isinstance(last, Run)
-    assert last.otherwise[0][-3:] == ("--upgrade", "--exclude-newer", "@moment@")
+    kept = instead(last, "")
+    assert kept
+    assert kept.words == ("uv", "sync", "--no-dev", "--no-editable")
+    afresh = instead(kept, "")
+    assert afresh
+    assert afresh.words[-3:] == ("--upgrade", "--exclude-newer", "@moment@")
+    assert (afresh.folder, afresh.dated) == (last.folder, last.dated)
 
 
 @pytest.mark.requirement("B-02")
@@ -230,7 +259,7 @@ def test_the_locks_of_others_become_constraints(write: Write, lock: str) -> None
 
     found = steps(recipe)
     assert found[1] == f"copy {lock} pyproject.toml"
-    assert found[2].endswith(f"{lock} /tmp/constraints.txt")
+    assert found[2].endswith(f"{lock} > /tmp/constraints.txt")
     assert found[3] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt -r pyproject.toml"
     assert "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ." in found
 
@@ -241,10 +270,10 @@ def test_a_lock_of_others_is_read_without_what_is_there_twice(tmp_path: Path) ->
         '[[package]]\nname = "b"\nversion = "2"\n\n[metadata]\nlock-version = "2.0"\n'
     )
 
-    words = [sys.executable, "-c", python.READ_LOCK, "poetry.lock", "constraints.txt"]
-    subprocess.run(words, cwd=tmp_path, check=True, timeout=60)
+    script = f"{python.READ_LOCK} poetry.lock"
+    said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
 
-    assert (tmp_path / "constraints.txt").read_text() == "a==1.0\n"
+    assert said.stdout == "a==1.0\n"
 
 
 @pytest.mark.requirement("B-02")
@@ -294,7 +323,7 @@ def test_pnpm_follows_its_lock(write: Write) -> None:
     assert recipe.stages[0].tools[0].words[:3] == ("npm", "install", "--global")
     assert steps(recipe) == [
         "copy package.json pnpm-lock.yaml",
-        "strip package.json preinstall,install,postinstall,prepare",
+        "strip package.json",
         "pnpm install --frozen-lockfile",
         "[production]",
         "find . -name node_modules -prune -exec rm -rf {} +",
@@ -335,3 +364,25 @@ def test_packages_that_the_user_names_are_there_for_building_and_for_running(
 
     assert recipe.stages[0].packages == named
     assert recipe.system_packages == ("libpq-dev",)
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("wanted", "line", "pinned"),
+    [
+        ("mcp>=1.2", "from mcp.server.fastmcp import FastMCP", True),
+        ("mcp", "from mcp.server import Server\n@server.list_tools()", True),
+        ("mcp>=1.2", "from mcp.server.mcpserver import MCPServer", False),
+        ("mcp[cli]>=2.0", "from mcp.server.fastmcp import FastMCP", False),
+    ],
+)
+def test_sources_for_the_sdks_first_version_do_not_get_the_second(
+    write: Write, wanted: str, line: str, *, pinned: bool
+) -> None:
+    manifest = f'[project]\nname = "x"\ndependencies = ["{wanted}"]\n'
+
+    recipe = made(write({"pyproject.toml": manifest + SCRIPT, "x.py": line}))
+
+    installs = [step for step in steps(recipe) if "pip install" in step]
+    assert installs
+    assert all(("mcp<2" in step) is pinned for step in installs)

@@ -18,7 +18,7 @@ from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from mcp_operator.images.contract import Runtime
     from mcp_operator.images.tree import Tree
@@ -89,12 +89,20 @@ def _candidates(tree: Tree, path: str, runtimes: Sequence[str]) -> list[Candidat
     """Examine the folder, and those below it if it cannot be what is meant."""
     projects = _projects(tree, runtimes)
     found = _examine(tree, path, runtimes, projects)
-    if any(candidate.use >= Use.DEPENDENCY and not candidate.problem for candidate in found):
+    if any(candidate.use in (Use.DEPENDENCY, Use.SERVER) and not candidate.problem for candidate in found):
         return found
-    for folder in projects:
-        if folder != path and (path == "." or folder.startswith(f"{path}/")):
-            found += _examine(tree, folder, runtimes, projects)
+    below = [folder for folder in projects if folder != path and (path == "." or folder.startswith(f"{path}/"))]
+    if not found and not below and "python" in runtimes:
+        below = _bare(tree, path)
+    for folder in below:
+        found += _examine(tree, folder, runtimes, projects)
     return found
+
+
+def _bare(tree: Tree, path: str) -> list[str]:
+    """Give the folders with files of Python where nothing has a manifest: a server may be in one of them."""
+    inside = (PurePosixPath(name) for name in tree.below(path) if name.endswith(".py"))
+    return _own({str(name.parent) for name in inside} - {path})
 
 
 def _with_command(candidate: Candidate, command: Sequence[str]) -> Candidate:
@@ -109,6 +117,11 @@ def _projects(tree: Tree, runtimes: Sequence[str]) -> list[str]:
     """Give the folders with a manifest, shallow ones first."""
     manifests = {name for runtime in runtimes for name in _MANIFESTS[runtime]}
     folders = {str(path.parent) for path in map(PurePosixPath, tree.files) if path.name in manifests}
+    return _own(folders)
+
+
+def _own(folders: Iterable[str]) -> list[str]:
+    """Give those that may be what a repository is for, shallow ones first."""
     own = [folder for folder in folders if not _ASIDE & set(PurePosixPath(folder).parts)]
     return sorted(own, key=lambda folder: (len(PurePosixPath(folder).parts), folder))[:MAX_PROJECTS]
 
@@ -181,12 +194,17 @@ def _needed(fallback: Candidate, servers: Sequence[Candidate], known: Container[
     return bool(stuck) and len(servers) == 1 and not fallback.problem
 
 
+def _starts(candidate: Candidate) -> bool:
+    """Tell whether a server can be started, be it that only its user knows by which of its commands."""
+    return not candidate.problem or candidate.problem.reason == Reason.AMBIGUOUS_START_COMMAND
+
+
 def _servers(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Give those that are most likely meant."""
     some = [candidate for candidate in candidates if candidate.use >= Use.DEPENDENCY]
     # Where sources make a server, what only depends on an SDK is something else: a client, a library, a test.
-    strong = [candidate for candidate in some if candidate.use == Use.SERVER] or some
+    strong = [candidate for candidate in some if candidate.use == max(each.use for each in some)]
     # Of several, those that can be started: shared libraries of a monorepo make servers too, but have no command.
-    strong = [candidate for candidate in strong if not candidate.problem] or strong
+    strong = [candidate for candidate in strong if _starts(candidate)] or strong
     # And those that name a command: the main file of a package is what others import from it.
     return [candidate for candidate in strong if not candidate.library] or strong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -26,7 +27,9 @@ class Use(enum.IntEnum):
     """It calls servers; it is none."""
     DEPENDENCY = 2
     """It depends on an SDK; whether it makes a server is not seen."""
-    SERVER = 3
+    ASIDE = 3
+    """Sources make a server with an SDK that is not among its dependencies: something else may be meant."""
+    SERVER = 4
 
 
 class Problem(NamedTuple):
@@ -89,6 +92,7 @@ class PythonFacts:
         lock: The lock file of Poetry or PDM in the project's folder, as far as it can be followed.
         extras: Optional groups of dependencies in which alone an MCP SDK is named.
         workspace: Other projects of the repository are installed with it.
+        old_sdk: Its sources are for version 1 of the SDK, and its manifests would take version 2 as well.
     """
 
     installer: Literal["uv-lock", "project", "requirements", "none"]
@@ -101,6 +105,7 @@ class PythonFacts:
     lock: str = ""
     extras: tuple[str, ...] = ()
     workspace: bool = False
+    old_sdk: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,13 +297,23 @@ def join(folder: str, name: str) -> str:
 
 
 def preferred(names: list[str], project: str, words: tuple[str, ...]) -> str:
-    """Choose one of several commands: named like the project, else the only one with one of ``words`` in it."""
+    """Choose one of several commands: named like the project, else the one with one of ``words`` in it.
+
+    Else the shortest that is named like the project but for ``mcp`` and ``server``.
+    """
     plain = project.rpartition("/")[2].lower().replace("_", "-")
     for name in names:
         if name.lower().replace("_", "-") == plain:
             return name
     for word in words:
-        having = [name for name in names if word in name.lower()]
-        if len(having) == 1:
+        having = sorted((name for name in names if word in name.lower()), key=len)
+        # The others are variants of it: server, server-http.
+        if having and all(name.startswith(having[0]) for name in having):
             return having[0]
-    return names[0] if len(names) == 1 else ""
+    alike = [name for name in names if words and _telling(name) == _telling(plain)]
+    return min(alike, key=len) if alike else names[0] if len(names) == 1 else ""
+
+
+def _telling(name: str) -> frozenset[str]:
+    """Give the words of a name that not every server has in its own."""
+    return frozenset(re.split(r"[-_.]", name.lower())) - {"mcp", "server", "serve"}

@@ -21,7 +21,10 @@ _COMMENT = re.compile(r"^\s*//.*$|\s//\s.*$", re.MULTILINE)
 _TRAILING = re.compile(r",(\s*[}\]])")
 _URL = re.compile(r"http://(?:localhost|127\.0\.0\.1|0\.0\.0\.0):(\d{1,5})(/[\w./-]*)?\Z")
 _LAUNCHERS = re.compile(r"(?:.*/)?(?:npx|bunx|uvx|pipx|node|bun|python\d*(?:\.\d+)?|uv)\Z")
-_TAKES_VALUE = frozenset({"--from", "--with", "--directory", "--python", "-p", "--package", "--project", "-m"})
+_TAKES_VALUE = frozenset(
+    {"--from", "--with", "--with-editable", "--directory", "--python", "-p", "--package", "--project", "-m"}
+    | {"--refresh-package", "--index", "--index-url", "--extra-index-url", "--prerelease", "--env-file", "--import"}
+)
 _SKIPPED = frozenset({"run", "exec", "x", "tool"})
 _PLAIN = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9._-]*(?:=[A-Za-z0-9._-]+)?\Z")
 _YOURS = re.compile(r"your|example|path|xxx|key|token|secret|\bname\b|<|>", re.IGNORECASE)

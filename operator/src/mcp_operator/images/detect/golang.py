@@ -30,6 +30,8 @@ _LEFT_OUT = re.compile(r"^//go:build (?:ignore|tools)\b", re.MULTILINE)
 _ASIDE = frozenset({"test", "tests", "testdata", "example", "examples", "tools", "hack", "scripts", "docs", "e2e"})
 _CGO = frozenset({"github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go"})
 """Modules that need a C compiler."""
+_PRETENDS = re.compile(r"fixture|mock")
+"""In the name of a program that is there to try others on."""
 _WORDS = ("stdio", "mcp", "server")
 
 
@@ -80,11 +82,15 @@ def _programs(tree: Tree, folder: str, inner: Sequence[str]) -> list[str]:
     found: set[str] = set()
     for name in tree.below(folder):
         relative = PurePosixPath(name).relative_to(folder)
-        if relative.suffix != ".go" or name.startswith(apart) or _ASIDE & set(relative.parts):
+        if relative.suffix != ".go" or name.startswith(apart) or _is_aside(relative):
             continue
         if str(relative.parent) not in found and not name.endswith("_test.go") and _is_program(tree.text(name)):
             found.add(str(relative.parent))
     return sorted(found, key=lambda name: (len(PurePosixPath(name).parts), name))
+
+
+def _is_aside(path: PurePosixPath) -> bool:
+    return bool(_ASIDE & set(path.parts)) or any(map(_PRETENDS.search, path.parts[:-1]))
 
 
 def _is_program(text: str) -> bool:

@@ -24,13 +24,16 @@ _BUILT = re.compile(r"(?:^|/)(?:dist|build|lib|out|bundle)/")
 _START = re.compile(
     r"(node|tsx|bun)(?: run)?((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+\.\w+|(?<=node )[\w@./-]+)((?: [\w@./=:,+-]+)*)\Z"
 )
+_AROUND = re.compile(r"\A(?:cross-env\s+)?(?:NODE_ENV=\w+\s+)*(?:npx\s+(?:(?:-y|--yes)\s+)?)?")
+"""Before the program in a start script, and no part of what it starts."""
+_INSPECTED = re.compile(r"(?:@modelcontextprotocol/|\bmcp-)inspector(?:@\S+)?\s+(?:--\s+)?([^&|;]+)")
 _LOADED = re.compile(r"[\"'`](\.{1,2}/[\w./@-]+)[\"'`]")
 _ENDINGS = (".js", ".mjs", ".cjs", "/index.js")
 _TYPESCRIPT = (".ts", ".tsx", ".mts")
 
 
 def choose(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start:
-    """Choose the start command: ``bin``, else a plain ``start`` script, else ``main``.
+    """Choose the start command: ``bin``, else a plain ``start`` script, else what is inspected, else ``main``.
 
     Args:
         tree: The repository.
@@ -38,7 +41,7 @@ def choose(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> S
         manifest: Its package.json.
         bun: The project is made for Bun, which runs TypeScript as it is.
     """
-    for attempt in (_from_bin, _from_start_script, _from_main):
+    for attempt in (_from_bin, _from_start_script, _from_inspector, _from_main):
         start = attempt(tree, folder, manifest, bun=bun)
         if start:
             return start
@@ -73,12 +76,30 @@ def _from_bin(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -
 
 
 def _from_start_script(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:
-    match = _START.match(str(mapping(manifest, "scripts").get("start", "")).strip())
+    # What is built before is built anyway.
+    last = str(mapping(manifest, "scripts").get("start", "")).rpartition("&&")[2]
+    return _from_line(tree, folder, _AROUND.sub("", last.strip()), "the start script", bun=bun)
+
+
+def _from_inspector(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:
+    """Take what a script gives the SDK's inspector to start: the server, as its author tries it."""
+    for name, line in mapping(manifest, "scripts").items():
+        if (match := _INSPECTED.search(str(line))) and (
+            start := _from_line(tree, folder, match[1].strip(), f"the script {name!r}", bun=bun)
+        ):
+            return start
+    return None
+
+
+def _from_line(tree: Tree, folder: str, line: str, why: str, *, bun: bool) -> Start | None:
+    match = _START.match(line)
     if not match:
         return None
     program, flags, file, words = match.groups()
-    start = _file(tree, folder, file, "the start script", "bun" if bun else program)
-    return dataclasses.replace(start, before=(*start.before, *flags.split()), after=tuple(words.split()))
+    start = _file(tree, folder, file, why, "bun" if bun else program)
+    # A file with settings is its author's, and not in the repository.
+    kept = (flag for flag in flags.split() if not flag.startswith("--env-file"))
+    return dataclasses.replace(start, before=(*start.before, *kept), after=tuple(words.split()))
 
 
 def _from_main(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start | None:

@@ -22,6 +22,11 @@ MANIFESTS = (PROJECT, "setup.py", "setup.cfg", REQUIREMENTS)
 
 _GIT_PACKAGES = frozenset({"gitpython"})
 """Packages that run the git executable."""
+_OLD_SDK = re.compile(
+    r"^\s*(?:from|import)\s+mcp\.server\.fastmcp\b|^\s*@\w+\.(?:list|call|get|read)_\w+\(\)\s*$", re.MULTILINE
+)
+"""Version 2 calls it mcpserver, and takes the handlers of a plain server when it is made."""
+_WANTS_NEW = re.compile(r"\s*mcp(?:\[[^\]]*\])?\s*(?:>=|==|~=)\s*[2-9]")
 
 
 def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
@@ -50,6 +55,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         lock="" if lock else project.other_lock,
         extras=project.extras(),
         workspace=bool(lock) and _is_workspace(tree, root),
+        old_sdk=_is_old(tree, used.server_files) and not any(map(_WANTS_NEW.match, project.lines())),
     )
     return Candidate(
         runtime="python",
@@ -64,6 +70,11 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         system_packages=("git",) if _runs_git(tree, dependencies, lock) else (),
         facts=facts,
     )
+
+
+def _is_old(tree: Tree, servers: Sequence[str]) -> bool:
+    """Tell whether sources use what version 2 of the SDK has no more."""
+    return any(_OLD_SDK.search(tree.text(name)) for name in servers)
 
 
 def _lone_server(tree: Tree, folder: str) -> bool:

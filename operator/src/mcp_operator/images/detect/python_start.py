@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from mcp_operator.images.detect import usage
 from mcp_operator.images.detect.candidate import APP, Problem, Start, join, preferred
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import PLAIN_PATH
@@ -28,6 +29,8 @@ _RUN_OBJECT = (
     "import runpy, sys; found = runpy.run_path(sys.argv[1]).values();"
     " next(one for one in found if type(one).__name__ in ('FastMCP', 'MCPServer')).run()"
 )
+_IMPORTED = re.compile(r"^\s*(?:from|import)[ \t]+(?:\.|(\w+))", re.MULTILINE)
+"""Modules that a file imports; nothing for those beside it, with a dot."""
 _FILES = ("main.py", "server.py", "app.py", "src/main.py", "src/server.py", "run.py", "mcp_server.py")
 
 
@@ -121,11 +124,14 @@ def _file(tree: Tree, folder: str, server_files: Sequence[str], dependencies: Ab
     choice = _server_file(tree, folder, [str(PurePosixPath(name).relative_to(folder)) for name in server_files])
     if not PLAIN_PATH.match(choice):
         return None
-    if _RUNS.search(tree.text(join(folder, choice))):
+    text = tree.text(join(folder, choice))
+    if _RUNS.search(text):
         return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server)")
-    if not _OBJECT.search(tree.text(join(folder, choice))):
+    if usage.by_hand(text):
         # It speaks the protocol itself: the SDKs' commands would find nothing in it to run.
         return Start(before=(f"{VENV}/bin/python",), file=choice, why=f"{choice} (makes a server by itself)")
+    if not _OBJECT.search(text):
+        return None  # a library's part for those who make servers
     # A file that makes a server object and never runs it is made for the SDK's own command.
     if "fastmcp" in dependencies:
         why = f"fastmcp run {choice} (it never runs itself)"
@@ -138,8 +144,20 @@ def _file(tree: Tree, folder: str, server_files: Sequence[str], dependencies: Ab
 def _server_file(tree: Tree, folder: str, servers: list[str]) -> str:
     """Choose a file: one of the usual names that makes a server, or runs one made elsewhere; else the only one."""
     known = [name for name in _FILES if tree.is_file(join(folder, name))]
-    choice = next((name for name in known if name in servers), "") or next(iter(known), "")
+    # A new project's main.py greets the world, and stays.
+    running = (name for name in known if not servers or _has_others(tree, folder, name))
+    choice = next((name for name in known if name in servers), "") or next(running, "")
     if choice:
         return choice
     flat = [name for name in servers if "/" not in name] or servers
     return flat[0] if len(flat) == 1 else ""
+
+
+def _has_others(tree: Tree, folder: str, file: str) -> bool:
+    """Tell whether a file imports others of its project."""
+    places = [join(folder, place) for place in (str(PurePosixPath(file).parent), ".", "src")]
+    for name in _IMPORTED.findall(tree.text(join(folder, file))):
+        there = (join(place, name) for place in places)
+        if not name or any(tree.is_folder(path) or tree.is_file(f"{path}.py") for path in there):
+            return True
+    return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_operator.images.detect.candidate import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from mcp_operator.images.tree import Tree
 
@@ -40,7 +40,7 @@ PYTHON = Language(
         re.MULTILINE,
     ),
     client=re.compile(r"\bClientSession\b|^\s*(?:from|import)\s+mcp\.client\b", re.MULTILINE),
-    packages=frozenset({"mcp", "fastmcp", "mcp-server", "mcp-types"}),
+    packages=frozenset({"mcp", "fastmcp", "mcp-types"}),
 )
 NODE = Language(
     suffixes=(".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs"),
@@ -63,6 +63,8 @@ GO = Language(
     suffixes=(".go",),
     server=re.compile(
         r"\"github\.com/mark3labs/mcp-go/server\"|\bmcp\.NewServer\s*\(|\bserver\.NewMCPServer\s*\("
+        # An SDK of one's own around the official one still gives it one of its transports.
+        r"|\bmcp\.(?:StdioTransport\b|NewStreamableHTTPHandler\s*\(|NewSSEHandler\s*\()"
         r"|\bmcp_golang\.NewServer\s*\(|\"github\.com/(?:ThinkInAIXYZ/go-mcp/server|strowk/foxy-contexts/pkg/app)\"",
     ),
     client=re.compile(r"\"github\.com/mark3labs/mcp-go/client\"|\bmcp\.NewClient\s*\("),
@@ -81,7 +83,7 @@ _BY_HAND = (
     re.compile(r"[\"'`]initialize[\"'`]"),
     re.compile(r"\bserverInfo\b"),
     re.compile(
-        r"\b[Ss]tdin\b|\breadline\b|createServer|\bBun\.serve|\.(?:post|route)\(|http\.server|HandleFunc|\bFastAPI\b|\bFlask\b"
+        r"\b[Ss]tdin\b|\breadline\b|\bbufio\.|\bio\.Reader\b|createServer|\bBun\.serve|\.(?:post|route)\(|http\.server|HandleFunc|\bFastAPI\b|\bFlask\b"
     ),
 )
 """Servers that speak JSON-RPC themselves name these methods, have a name, and read. Such clients have an SDK."""
@@ -100,7 +102,7 @@ class Named(NamedTuple):
     """A project: its own name, as others depend on it, and what it depends on itself."""
 
     name: str
-    dependencies: Iterable[str]
+    dependencies: Collection[str]
 
 
 def examine(tree: Tree, folder: str, language: Language, project: Named, inner: Iterable[str]) -> Usage:
@@ -120,10 +122,18 @@ def examine(tree: Tree, folder: str, language: Language, project: Named, inner: 
     evidence = [f"depends on {', '.join(found)}"] if found else []
     if servers:
         more = f" and {len(servers) - 1} more" if len(servers) > 1 else ""
-        return Usage(Use.SERVER, (*evidence, f"{servers[0]}{more} makes an MCP server"), tuple(servers))
+        # What names its packages and no SDK among them has a part for those who have one installed.
+        foreign = project.dependencies and not found and not any(by_hand(tree.text(name)) for name in servers)
+        use = Use.ASIDE if foreign else Use.SERVER
+        return Usage(use, (*evidence, f"{servers[0]}{more} makes an MCP server"), tuple(servers))
     if clients:
         return Usage(Use.CLIENT, (*evidence, f"{clients[0]} is an MCP client, and nothing makes a server"))
     return Usage(Use.DEPENDENCY if found else Use.NONE, tuple(evidence))
+
+
+def by_hand(text: str) -> bool:
+    """Tell whether a source file makes a server without an SDK."""
+    return all(pattern.search(text) for pattern in _BY_HAND)
 
 
 def _scan(tree: Tree, folder: str, language: Language, apart: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -135,7 +145,7 @@ def _scan(tree: Tree, folder: str, language: Language, apart: tuple[str, ...]) -
         if _ASIDE.search(relative):
             continue
         text = tree.text(name)
-        if language.server.search(text) or all(pattern.search(text) for pattern in _BY_HAND):
+        if language.server.search(text) or by_hand(text):
             servers.append(name)
         elif language.client.search(text):
             clients.append(name)

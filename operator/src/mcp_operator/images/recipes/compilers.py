@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.recipes import bases
+from mcp_operator.images.recipes.recipe import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ def without(packages: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in packages if name not in _BUILDING)
 
 
-def first(words: tuple[str, ...], base: str) -> tuple[str, ...]:
-    """Give a command that installs compilers into the building stage and then does what ``words`` say."""
+def first(words: tuple[str, ...], base: str) -> Run:
+    """Give a command that finds compilers in the building stage."""
     install = _ALPINE if bases.alpine(base) else _DEBIAN
-    return ("sh", "-c", f"{install} && {shlex.join(words)}")
+    return Run(words, before=(("sh", "-c", install),), why=("Something may have to be compiled.",))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mcp_operator.images.detect.candidate import APP
 from mcp_operator.images.detect.golang import PROGRAM
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import NOTHING, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from mcp_operator.images.detect.candidate import Candidate, GoFacts
@@ -36,6 +36,8 @@ _INSTALL = (
 )
 """Go's own release, as the Go module proxy has it: not everybody who builds has the image with the compiler."""
 
+_LATER = Run(NOTHING, why=("What others wrote is compiled with the server itself.",))
+
 
 def recipe(candidate: Candidate, facts: GoFacts, base: str, final: str) -> Recipe:
     """Give the recipe.
@@ -53,7 +55,7 @@ def recipe(candidate: Candidate, facts: GoFacts, base: str, final: str) -> Recip
         first = (Copy(facts.manifests), Run(("go", "mod", "download"), candidate.inner))
         if facts.imports:
             # What others wrote takes most of the time: compiled here it is not compiled again for a changed line.
-            first = (*first, Run((*build, *facts.imports), candidate.inner, otherwise=(("true",),)))
+            first = (*first, Run((*build, *facts.imports), candidate.inner, otherwise=(_LATER,)))
     program = (*build, "-ldflags=-s -w", "-o", f"{APP}/{PROGRAM}", facts.package)
     stage = Stage(
         base=base,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mcp_operator.images.detect.candidate import APP
 from mcp_operator.images.detect.python_start import VENV
 from mcp_operator.images.recipes import compilers, node, python
-from mcp_operator.images.recipes.recipe import Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import NEWEST, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +61,7 @@ def _node(facts: ManifestFacts, base: str, committed: datetime, *, both: bool) -
     install = ("npm", "install", "--no-save", "--no-package-lock", *wanted)
     limited = (*install, f"--before={committed:%Y-%m-%dT%H:%M:%SZ}")
     steps: tuple[Copy | Run, ...] = (
-        (Run(limited, otherwise=(compilers.first(limited, base), install)),)
+        (Run(limited, otherwise=(compilers.first(limited, base), Run(install, why=(NEWEST,)))),)
         if wanted
         else (Run(("mkdir", "-p", "node_modules")),)
     )
@@ -79,7 +79,8 @@ def _python(facts: ManifestFacts, base: str, committed: datetime) -> Stage:
     limited = (*install, "--exclude-newer", f"{committed:%Y-%m-%dT%H:%M:%SZ}", *facts.python)
     steps = [Run(("uv", "venv", "--quiet", "--python", "python3", VENV))]
     if facts.python:
-        steps.append(Run(limited, otherwise=(compilers.first(limited, base), (*install, *facts.python))))
+        newest = Run((*install, *facts.python), why=(NEWEST,))
+        steps.append(Run(limited, otherwise=(compilers.first(limited, base), newest)))
     return Stage(
         base=base,
         tools=(python.INSTALL_UV,),

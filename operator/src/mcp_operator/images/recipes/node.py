@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.node_start import MANIFEST
 from mcp_operator.images.recipes import compilers, node_managers
-from mcp_operator.images.recipes.node_managers import Repair, Work
-from mcp_operator.images.recipes.recipe import MOMENT, OWN, Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.node_managers import Work
+from mcp_operator.images.recipes.recipe import AFRESH, MOMENT, NEWEST, OWN, Copy, Mend, Recipe, Run, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcp_operator.images.detect.candidate import Candidate, NodeFacts
 
 BUILDER_ENV = {
@@ -27,11 +30,6 @@ BUILDER_ENV = {
     "CI": "true",
 }
 RUNTIME_ENV = {"NODE_ENV": "production"}
-_REPAIR = Repair(
-    sign="404 Not Found - GET",
-    choose='npm update --package-lock-only --ignore-scripts "$gone"',
-    again="npm install --package-lock-only --ignore-scripts",
-)
 _LIMIT = f"--before={MOMENT}"
 
 
@@ -98,25 +96,34 @@ def _only(candidate: Candidate, facts: NodeFacts) -> tuple[str, ...]:
 
 
 def _locked(candidate: Candidate, facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run, ...]:
-    install = ("npm", "ci", *common)
     afresh = ("npm", "install", "--no-package-lock", *common)
-    # A lock may name what was unpublished, or be out of date; then the time limit is the next best.
-    attempts = (node_managers.mended(install, _REPAIR, candidate, facts), (*afresh, _LIMIT), afresh)
-    found = [Run(install, otherwise=attempts, dated=MANIFEST)]
-    named = node_managers.named(facts)
-    if facts.workspaces and named:
+    otherwise: tuple[Run | Mend, ...] = (
+        *node_managers.mends(candidate, facts),
+        # The lock may be out of date; then the time limit is the next best.
+        Run((*afresh, _LIMIT), why=(AFRESH,)),
+        Run(afresh, why=(NEWEST,)),
+    )
+    found = [Run(("npm", "ci", *common), otherwise=otherwise, dated=MANIFEST)]
+    if facts.workspaces and (names := node_managers.named(facts)):
         # npm runs the scripts of workspaces whatever it is told.
-        found.insert(0, node_managers.strip(named))
+        found.insert(0, _strip(names))
     if facts.rebuild:
         words = ("npm", "rebuild", *facts.rebuild)
         found.append(Run(words, otherwise=(compilers.first(words, base),)))
     return tuple(found)
 
 
+def _strip(names: Sequence[str], more: Sequence[str] = ()) -> Run:
+    """Take out of manifests what is not wanted, and keep the time of the root's: it says what may be installed."""
+    strip = node_managers.strip(names, more)
+    kept = f"/tmp/{MANIFEST}"  # noqa: S108 - inside the builder stage, which is thrown away
+    script = f"cp -p {MANIFEST} {kept} && {shlex.join(strip.words)} && touch -r {kept} {MANIFEST}"
+    return Run(("sh", "-c", script), why=strip.why)
+
+
 def _pruned(facts: NodeFacts, only: tuple[str, ...]) -> Run:
     words = ("npm", "prune", "--omit=dev", "--ignore-scripts", *only)
-    # Without it the image is larger, and works.
-    return Run(words if facts.locked else (*words, "--no-package-lock"), otherwise=(("true",),))
+    return Run(words if facts.locked else (*words, "--no-package-lock"), otherwise=(node_managers.KEPT,))
 
 
 def _resolved(facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run, ...]:
@@ -127,9 +134,12 @@ def _resolved(facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run
     unwanted = ("devDependencies",) if "--omit=dev" in common else ()
     rebuild = ("npm", "rebuild")
     # A commit may be dated before what it needs was published; then the newest is all there is.
-    attempts = ((*install, _LIMIT, lenient), (*install, lenient))
+    otherwise = (
+        Run((*install, _LIMIT, lenient), why=("Packages do not agree about those that they share.",)),
+        Run((*install, lenient), why=(NEWEST,)),
+    )
     return (
-        node_managers.strip(node_managers.named(facts) or (MANIFEST,), unwanted),
-        Run((*install, _LIMIT), otherwise=attempts, dated=MANIFEST),
+        _strip(node_managers.named(facts) or (MANIFEST,), unwanted),
+        Run((*install, _LIMIT), otherwise=otherwise, dated=MANIFEST),
         *([] if facts.workspaces else [Run(rebuild, otherwise=(compilers.first(rebuild, base),))]),
     )

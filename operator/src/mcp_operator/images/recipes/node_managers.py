@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
+import dataclasses
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.node_start import MANIFEST
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import OWN, Copy, Run
+from mcp_operator.images.recipes.recipe import AFRESH, IT, NOTHING, OWN, Copy, Mend, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,51 +39,26 @@ ENVIRONMENT: dict[Manager, dict[str, str]] = {
     "bun": {"BUN_INSTALL_CACHE_DIR": "/tmp/bun-cache"},  # noqa: S108 - as above
 }
 
-_STRIP = (
-    "const fs = require('fs'); const [names, keys] = process.argv.slice(1).map((text) => text.split(','));"
-    " for (const name of names) {"
-    " const {atime, mtime} = fs.statSync(name);"
-    " const text = JSON.parse(fs.readFileSync(name, 'utf8').replace(/^\\uFEFF/, ''));"
-    " for (const key of keys) { delete text[key]; delete (text.scripts || {})[key]; }"
-    " fs.writeFileSync(name, JSON.stringify(text, null, 2)); fs.utimesSync(name, atime, mtime); }"
-)
-"""Takes scripts, or whole tables, out of manifests. Their times stay: they say what may be installed."""
-_WITHOUT = (
-    "const fs = require('fs'); const [names, needed, gone] = process.argv.slice(1);"
-    " for (const name of names.split(',')) {"
-    " const text = JSON.parse(fs.readFileSync(name, 'utf8')); delete (text.devDependencies || {})[gone];"
-    " if (!needed.split(',').includes(name)) delete (text.dependencies || {})[gone];"
-    " fs.writeFileSync(name, JSON.stringify(text, null, 2)); }"
-)
-"""Takes out of manifests what is for development only, and what only those of a workspace want that are not needed."""
-_OWN_SCRIPTS = ("preinstall", "install", "postinstall", "prepare")
-"""Of the project's package.json, which are not wanted where its dependencies' are."""
+_OWN_SCRIPTS = """/"scripts" *:/,/^[[:space:]]*}/ s/"(preinstall|install|postinstall|prepare)" *:/"skipped":/g"""
+"""Gives the install scripts of a package.json another name, so that they do not run. For ``sed -E``."""
 _MEMBER = ("pnpm", "--filter", "{.}...", "--include-workspace-root")
-_SAID = "/tmp/said"  # noqa: S108 - inside the builder stage, which is thrown away
+_EVERY = {
+    "pnpm": ("pnpm", "--recursive", "--include-workspace-root", "exec", "npm", "pkg", "delete"),
+    "npm": ("npm", "pkg", "delete", "--workspaces", "--include-workspace-root"),
+}
+"""How keys are taken out of all manifests of a workspace; that of pnpm is no workspace to the others."""
+_ONE = ("npm", "pkg", "delete")
 CLEAN = Run(("find", ".", "-name", "node_modules", "-prune", "-exec", "rm", "-rf", "{}", "+"))
 """What is installed comes from another stage."""
 _PACKED = "/tmp/own.tar"  # noqa: S108 - inside the builder stage, which is thrown away
 _ASIDE = (
-    f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} --exclude=node_modules ."
+    f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} -C {APP} --exclude=node_modules ."
     f" && tar -xpf {_PACKED} -C {OWN}{APP} && rm {_PACKED}"
 )
-ASIDE = Run(("sh", "-c", _ASIDE))
+KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it stays in the image.",))
+"""Instead of pruning: the image is larger, and works."""
+ASIDE = Run(("sh", "-c", _ASIDE), folder="")
 """As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
-
-
-class Repair(NamedTuple):
-    """How a package manager's lock is mended where a package in it is not there any more. ``$gone`` is its name.
-
-    Attributes:
-        sign: What its output says of an archive that is not there, as a regular expression of awk's; the archive's
-            address is in the same line.
-        choose: Takes another version that the manifests allow. For the shell.
-        again: Where there is none: makes the lock fit the manifests, which do without it if it is for development only.
-    """
-
-    sign: str
-    choose: str
-    again: str
 
 
 class Work(NamedTuple):
@@ -93,10 +69,22 @@ class Work(NamedTuple):
     prune: tuple[Run, ...]
 
 
-_REPAIR = Repair(
-    sign="ERR_PNPM_FETCH_404",
-    choose='pnpm --recursive update --no-save --lockfile-only --depth 99 "$gone"',
-    again="pnpm install --lockfile-only --no-frozen-lockfile",
+_NAME = r"(?P<it>(?:@[\w.-]+/)?\w[\w.-]*)"
+_CHOOSE: dict[Manager, tuple[str, ...]] = {
+    "npm": ("npm", "update", "--package-lock-only", "--ignore-scripts", IT),
+    "pnpm": ("pnpm", "--recursive", "update", "--no-save", "--lockfile-only", "--depth", "99", IT),
+}
+"""What takes another version of a package into the lock, and changes nothing else in it."""
+_RELOCK: dict[Manager, tuple[str, ...]] = {
+    "npm": ("npm", "install", "--package-lock-only", "--ignore-scripts"),
+    "pnpm": ("pnpm", "install", "--lockfile-only", "--no-frozen-lockfile"),
+}
+"""What makes the lock fit the manifests."""
+_ARCHIVE_GONE = rf"404\b.*? GET \S*?/{_NAME}/-/"
+_PACKAGE_GONE = (
+    rf"404\s+(?:The requested resource )?'{_NAME}@(?!http)",
+    rf"No matching version found for {_NAME}@",
+    rf"(?m)^{_NAME} is not in the npm registry",
 )
 
 
@@ -121,25 +109,25 @@ def runtime(facts: NodeFacts) -> tuple[Run, ...]:
 def work(candidate: Candidate, facts: NodeFacts, base: str) -> Work:
     """Install from the lock with the scripts of dependencies only, build, leave out what only built."""
     names = named(facts)
-    install, afresh, quiet = _install(facts)
+    install, again, quiet = _install(facts)
+    afresh = list(again)
     if _member(candidate, facts):
         # What the others of its workspace need is not wanted; the tools that the root names are.
         install = (*_MEMBER, *install[1:])
         # What only the root names may be gone from the registry, and often is for tests only.
-        alone = (*_MEMBER[:3], *install[len(_MEMBER) :])
-        afresh = (alone, *((*_MEMBER, *words[1:]) for words in afresh))
-    if facts.manager == "pnpm" and facts.locked:
-        afresh = (mended(install, _REPAIR, candidate, facts), *afresh)
+        alone = Run((*_MEMBER[:3], *install[len(_MEMBER) :]), why=("Without what only the workspace's root names.",))
+        afresh = [alone, *(dataclasses.replace(run, words=(*_MEMBER, *run.words[1:])) for run in afresh)]
     folder = candidate.inner if _member(candidate, facts) else "."
     found: list[Copy | Run] = [Copy(facts.manifests)]
     if names:
         # The project's own scripts want sources that are not there yet; those of its dependencies are wanted.
         # Copying the sources puts the manifests right again.
-        attempts = (*afresh, compilers.first(install, base), (*install, quiet))
-        found += [strip(names), Run(install, folder, otherwise=attempts)]
+        unbuilt = Run((*install, quiet), why=("Without the install scripts of dependencies.",))
+        attempts: list[Run | Mend] = [*mends(candidate, facts), *afresh, compilers.first(install, base), unbuilt]
+        found += [strip(names), Run(install, folder, otherwise=tuple(attempts))]
     else:
-        again = tuple(_quiet(words, quiet) for words in afresh)
-        found.append(Run((*install, quiet), folder, otherwise=again))
+        silent = [dataclasses.replace(run, words=(*run.words, quiet)) for run in afresh]
+        found.append(Run((*install, quiet), folder, otherwise=(*mends(candidate, facts), *silent)))
     return Work(
         install=tuple(found),
         build=_build(candidate, facts),
@@ -153,16 +141,42 @@ def named(facts: NodeFacts) -> tuple[str, ...]:
 
 
 def strip(names: Sequence[str], more: Sequence[str] = ()) -> Run:
-    """Take the project's own install scripts, and further tables, out of manifests."""
-    return Run(("node", "-e", _STRIP, ",".join(names), ",".join((*_OWN_SCRIPTS, *more))))
+    """Take the project's own install scripts, and further tables, out of manifests.
+
+    No package manager is asked to: each reads what others have written in its own way, or refuses to.
+    """
+    tables = (word for key in more for word in ("-e", f's/"{key}" *:/"skipped":/'))
+    why = "The project's own install scripts want sources that are not there yet."
+    return Run(("sed", "-i", "-E", "-e", _OWN_SCRIPTS, *tables, *names), why=(why,))
+
+
+def mends(candidate: Candidate, facts: NodeFacts) -> tuple[Mend, ...]:
+    """Give what to do where versions in a lock were unpublished since: these are chosen anew, and nothing else.
+
+    What is gone altogether is left out where it is for development only, or where only those of a workspace want it
+    that are not needed.
+    """
+    if not facts.locked or facts.manager not in _CHOOSE:
+        return ()
+    anew = Mend(_ARCHIVE_GONE, (_CHOOSE[facts.manager],), f"{IT} in the lock is gone: another version of it.")
+    everywhere = _EVERY[facts.manager] if facts.workspaces else _ONE
+    without = ((*everywhere, f"devDependencies[{IT}]"), *_others(candidate, facts), _RELOCK[facts.manager])
+    return (anew, *(Mend(sign, without, f"{IT} is gone: without it.") for sign in _PACKAGE_GONE))
+
+
+def _others(candidate: Candidate, facts: NodeFacts) -> tuple[tuple[str, ...], ...]:
+    """Give what takes a package out of what those of a workspace depend on that the server does not need."""
+    key = f"dependencies[{IT}]"
+    if _member(candidate, facts):
+        return (("pnpm", "--filter", "!{.}...", "--include-workspace-root", "exec", *_ONE, key),)
+    folders = {str(PurePosixPath(name).parent) for name in named(facts)} - {".", candidate.inner, *facts.first}
+    if facts.manager == "pnpm" or not facts.workspaces or not folders:
+        return ()
+    return ((*_ONE, *(word for folder in sorted(folders) for word in ("--workspace", folder)), key),)
 
 
 def _member(candidate: Candidate, facts: NodeFacts) -> bool:
     return facts.manager == "pnpm" and facts.workspaces and candidate.inner != "."
-
-
-def _quiet(words: tuple[str, ...], flag: str) -> tuple[str, ...]:
-    return (*words[:2], f"{words[2]} {flag}") if words[:2] == ("sh", "-c") else (*words, flag)
 
 
 def _package(manager: Manager, facts: NodeFacts) -> str:
@@ -172,35 +186,26 @@ def _package(manager: Manager, facts: NodeFacts) -> str:
     return f"{manager}@{version or VERSIONS[manager]}"
 
 
-def _install(facts: NodeFacts) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], str]:
+def _install(facts: NodeFacts) -> tuple[tuple[str, ...], tuple[Run, ...], str]:
     """Give how to install from the lock, how afresh (it may name what was unpublished), and the flag for no scripts."""
-    words = (facts.manager, "install")
+    words: tuple[str, ...] = (facts.manager, "install")
+    why = (AFRESH,)
     if facts.manager == "yarn" and facts.modern:
-        afresh = ("sh", "-c", "echo > yarn.lock && yarn install --no-immutable")
-        return (*words, "--immutable"), (afresh,), "--mode=skip-build"
+        empty = ("sh", "-c", "echo > yarn.lock")
+        return (
+            (*words, "--immutable"),
+            (Run((*words, "--no-immutable"), before=(empty,), why=why),),
+            "--mode=skip-build",
+        )
     if facts.manager == "yarn":
-        plain = (*words, "--non-interactive")
-        return (*plain, "--frozen-lockfile"), ((*plain, "--no-lockfile"),), "--ignore-scripts"
+        words = (*words, "--non-interactive")
+        return (*words, "--frozen-lockfile"), (Run((*words, "--no-lockfile"), why=why),), "--ignore-scripts"
     if not facts.locked:
         return ((*words, "--no-frozen-lockfile") if facts.manager == "pnpm" else words), (), "--ignore-scripts"
-    if facts.manager == "pnpm":
-        return (*words, "--frozen-lockfile"), ((*words, "--no-lockfile"),), "--ignore-scripts"
-    return (*words, "--frozen-lockfile"), (("sh", "-c", "rm -f bun.lock bun.lockb && bun install"),), "--ignore-scripts"
-
-
-def mended(install: Sequence[str], repair: Repair, candidate: Candidate, facts: NodeFacts) -> tuple[str, ...]:
-    """Install from a lock in which versions were unpublished since: these are chosen anew, and nothing else."""
-    again = shlex.join(install)
-    needed = [join(folder, MANIFEST) for folder in (candidate.inner, *facts.first)]
-    lists = (",".join(join(APP, name) for name in some) for some in (named(facts) or needed, needed))
-    without = f'{shlex.join(("node", "-e", _WITHOUT, *lists))} "$gone"'
-    name = f'/{repair.sign}/ {{ sub(/.*:[/][/][^/]*[/]/, ""); sub(/[/]-[/].*/, ""); print; exit }}'
-    script = (
-        f"for _ in 1 2 3 4 5 6; do {again} > {_SAID} 2>&1 && break;"
-        f' gone="$(awk {shlex.quote(name)} {_SAID})"; [ -n "$gone" ] || break;'
-        f" {repair.choose} || {{ {without} && {repair.again}; }}; done; {again}"
-    )
-    return "sh", "-c", script
+    afresh = Run((*words, "--no-lockfile"), why=why)
+    if facts.manager == "bun":
+        afresh = Run(words, before=(("rm", "-f", "bun.lock", "bun.lockb"),), why=why)
+    return (*words, "--frozen-lockfile"), (afresh,), "--ignore-scripts"
 
 
 def _build(candidate: Candidate, facts: NodeFacts) -> tuple[Run, ...]:
@@ -217,7 +222,7 @@ def _prune(candidate: Candidate, facts: NodeFacts, names: Sequence[str]) -> tupl
     if facts.manager == "yarn" and facts.modern:
         words: tuple[str, ...] = ("yarn", "workspaces", "focus", "--production")
         # The plug-in is built in since version 4 only; larger is better than not at all.
-        return (*again, Run(words, candidate.inner, otherwise=(("true",),)))
+        return (*again, Run(words, candidate.inner, otherwise=(KEPT,)))
     if facts.manager == "yarn":
         words = ("yarn", "install", "--production", "--ignore-scripts", "--prefer-offline", "--non-interactive")
         return (Run(words),)
@@ -226,5 +231,6 @@ def _prune(candidate: Candidate, facts: NodeFacts, names: Sequence[str]) -> tupl
     # pnpm cannot prune a workspace. Once more from its store, for this package and what it needs of the workspace.
     only = ("--filter", "{.}...") if _member(candidate, facts) else ()
     words = ("pnpm", *only, "install", "--prod", "--prefer-offline", *(() if names else ("--ignore-scripts",)))
-    install = Run((*words, "--frozen-lockfile"), candidate.inner, otherwise=((*words, "--no-lockfile"),))
+    afresh = Run((*words, "--no-lockfile"), why=(AFRESH,))
+    install = Run((*words, "--frozen-lockfile"), candidate.inner, otherwise=(afresh,))
     return (CLEAN, install)

@@ -9,7 +9,7 @@ from mcp_operator.images.detect.candidate import APP, join
 from mcp_operator.images.detect.python_project import PROJECT
 from mcp_operator.images.detect.python_start import VENV
 from mcp_operator.images.recipes import compilers
-from mcp_operator.images.recipes.recipe import MOMENT, OWN, Copy, Recipe, Run, Stage
+from mcp_operator.images.recipes.recipe import AFRESH, MOMENT, NEWEST, OWN, Copy, Recipe, Run, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,14 +39,14 @@ BUILDER_ENV = {
 
 RUNTIME_ENV = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{VENV}/bin:$PATH"}
 INSTALL_UV = Run(("pip", "install", "--no-cache-dir", "--quiet", UV))
+OLD_SDK = "mcp<2"
+KEPT = "The lock does not fit the manifest: its versions where they do."
+"""Why a lock is read and not obeyed, for people."""
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
 """Where the builder stage keeps what is installed of the project itself."""
 READ_LOCK = (
-    "import collections, re, sys;"
-    ' found = re.findall(r\'^name = "(.+)"\\nversion = "(.+)"$\', open(sys.argv[1]).read(), re.M);'
-    " times = collections.Counter(name for name, _ in found);"
-    " lines = [f'{name}=={version}\\n' for name, version in found if times[name] == 1];"
-    " open(sys.argv[2], 'w').writelines(lines)"
+    "awk -F '\"' '/^name = / {name = $2} /^version = / {pins[name] = $2; times[name]++}"
+    ' END {for (name in pins) if (times[name] == 1) print name "==" pins[name]}\''
 )
 """The locks of Poetry and PDM as constraints for uv. What is there twice depends on the platform and is left open."""
 
@@ -126,7 +126,7 @@ class _Steps:
         found = (
             f"find .venv -type f -newercc {join(self._folder, self._dated)} -exec cp --parents -pt {OWN}{APP} {{}} +"
         )
-        return Run(("sh", "-c", f"mkdir -p {OWN}{APP} && {found} || cp -a .venv {OWN}{APP}"))
+        return Run(("sh", "-c", f"mkdir -p {OWN}{APP} && {{ {found} || cp -a .venv {OWN}{APP}; }}"))
 
     def _locked(self) -> tuple[Copy | Run, ...]:
         """Give the steps that install what uv.lock says, but for the project."""
@@ -139,9 +139,10 @@ class _Steps:
         extras = (word for name in self._facts.extras for word in ("--extra", name))
         words = ("--no-dev", "--no-editable", *extras, *more)
         frozen = ("uv", "sync", "--frozen", *words)
-        # A lock may name what was unpublished; then the time limit is the next best.
-        fresh = ("uv", "sync", *words, "--upgrade", *self._limit)
-        return Run(frozen, self._folder, (fresh, compilers.first(frozen, self._base)), self._dated)
+        # A lock may be out of date, or name what was unpublished; then the time limit is the next best.
+        kept = Run(("uv", "sync", *words), why=(KEPT,))
+        fresh = Run(("uv", "sync", *words, "--upgrade", *self._limit), why=(AFRESH,))
+        return Run(frozen, self._folder, (kept, fresh, compilers.first(frozen, self._base)), self._dated)
 
     def _unlocked(self) -> tuple[Copy | Run, ...]:
         """Give the steps that install what no lock of uv's decides on, but for the project."""
@@ -166,16 +167,18 @@ class _Steps:
     def _constraints(self) -> tuple[Run, ...]:
         if not self._facts.lock:
             return ()
-        return (Run((self._python, "-c", READ_LOCK, self._facts.lock, _CONSTRAINTS), self._folder),)
+        return (Run(("sh", "-c", f"{READ_LOCK} {self._facts.lock} > {_CONSTRAINTS}"), self._folder),)
 
-    def _install(self, *what: str) -> Run:
+    def _install(self, *wanted: str) -> Run:
         words = ("uv", "pip", "install", "--python", VENV)
+        what = (*wanted, OLD_SDK) if self._facts.old_sdk else wanted
         limited = (*words, *self._limit, *what)
         # A commit may be dated before what it needs was published; then the newest is all there is.
-        attempts: tuple[tuple[str, ...], ...] = (limited, compilers.first(limited, self._base), (*words, *what))
-        if self._facts.lock:
-            attempts = ((*words, "--constraint", _CONSTRAINTS, *what), *attempts)
-        return Run(attempts[0], self._folder, attempts[1:], self._dated)
+        otherwise = (compilers.first(limited, self._base), Run((*words, *what), why=(NEWEST,)))
+        if not self._facts.lock:
+            return Run(limited, self._folder, otherwise, self._dated)
+        locked = (*words, "--constraint", _CONSTRAINTS, *what)
+        return Run(locked, self._folder, (Run(limited, why=(AFRESH,)), *otherwise), self._dated)
 
     def _dependencies(self) -> tuple[str, ...]:
         """Give the arguments that install what the project depends on, but not the project."""

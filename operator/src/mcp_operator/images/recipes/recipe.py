@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass, field
 
 OWN = "/own"
 """Where a builder stage puts what the next one takes of it, below the folders as they are there."""
 MOMENT = "@moment@"
 """In the words of a :class:`Run` with ``dated``: the time of that file, as package managers take it."""
+IT = "@it@"
+"""In the words of a :class:`Mend`: what is missing."""
+NOTHING: tuple[str, ...] = ()
+"""The words of a :class:`Run` that is left out."""
+
+AFRESH = "The lock cannot be followed: versions as of the commit."
+NEWEST = "The time limit cannot be kept: the newest versions."
+"""Why dependencies are not installed in the usual way."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +28,66 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Mend:
+    """What lets a command succeed that failed for want of something that its output names.
+
+    Attributes:
+        sign: What such an output has, as a regular expression; its group ``it`` is what is missing.
+        before: What is run before the command, in which :data:`IT` stands for that.
+        why: For people, with :data:`IT`.
+    """
+
+    sign: str
+    before: tuple[tuple[str, ...], ...]
+    why: str
+
+    def commands(self, it: str) -> tuple[tuple[str, ...], ...]:
+        """Give what is run before, for what is missing."""
+        return tuple(tuple(word.replace(IT, it) for word in words) for words in self.before)
+
+
+@dataclass(frozen=True)
 class Run:
     """Run a program: its words, whatever they are, mean themselves.
 
     Attributes:
-        words: Program and arguments.
-        folder: Where, relative to ``/app``.
-        otherwise: What to run if that fails, and if that fails, and so on. The build log says so.
+        words: Program and arguments; :data:`NOTHING` does nothing.
+        folder: Where, relative to ``/app``; empty if that is all the same.
+        otherwise: What to do in another build if it fails, the first that can help; see :func:`instead`.
         dated: File, relative to ``folder``, whose time :data:`MOMENT` stands for. All files have that of the commit,
             and times are no part of Docker's cache: a new commit with the same manifests installs nothing anew.
+        before: What is run before, each a step of its own: if one fails, this has failed.
+        why: Why it is not done in the usual way, a line each, for people; every other way has some.
     """
 
     words: tuple[str, ...]
     folder: str = "."
-    otherwise: tuple[tuple[str, ...], ...] = ()
+    otherwise: tuple[Run | Mend, ...] = ()
     dated: str = ""
+    before: tuple[tuple[str, ...], ...] = ()
+    why: tuple[str, ...] = ()
+
+
+def instead(failed: Run, output: str) -> Run | None:
+    """Give what to do instead of a command that failed, by what it wrote; None if nothing is left."""
+    for number, other in enumerate(failed.otherwise):
+        if isinstance(other, Run):
+            left = failed.otherwise[number + 1 :]
+            return dataclasses.replace(other, otherwise=left, folder=failed.folder, dated=failed.dated)
+        if (match := re.search(other.sign, output)) and (mended := _mended(failed, other, match["it"])):
+            return mended
+    return None
+
+
+def _mended(failed: Run, mend: Mend, it: str) -> Run | None:
+    """Give the same command with more before it; None if that was tried already."""
+    why = mend.why.replace(IT, it)
+    if why in failed.why:
+        return None
+    # Of two ways to mend the same thing the first one failed.
+    tried = {words for other in failed.otherwise if isinstance(other, Mend) for words in other.commands(it)}
+    kept = tuple(words for words in failed.before if words not in tried)
+    return dataclasses.replace(failed, before=kept + mend.commands(it), why=(*failed.why, why))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +139,11 @@ class Recipe:
     env: dict[str, str] = field(default_factory=dict)
     working_dir: str
     command: tuple[str, ...]
+
+    def with_instead(self, failed: Run, other: Run) -> Recipe:
+        """Give the recipe with another command in the place of one that failed."""
+        stages = (
+            dataclasses.replace(stage, steps=tuple(other if step == failed else step for step in stage.steps))
+            for stage in self.stages
+        )
+        return dataclasses.replace(self, stages=tuple(stages))

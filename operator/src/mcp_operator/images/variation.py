@@ -1,0 +1,132 @@
+"""What to try next with a server that did not answer: what it asked for, what its files say, a place that it can write.
+
+Pure, but for images with links in them, which somebody else makes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcp_operator import names
+from mcp_operator.images import diagnosis, placeholders, writable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mcp_operator.images.attempt import Failure
+    from mcp_operator.images.contract import Trial
+    from mcp_operator.images.detect.candidate import Hints
+    from mcp_operator.images.handshake import Era
+    from mcp_operator.images.verify import Probe
+    from mcp_operator.images.writable import Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How an attempt is made, beyond what the request says.
+
+    Attributes:
+        network: With one.
+        era: In which the server is spoken with.
+        env: Variables with placeholders.
+        args: Placeholders behind the request's arguments.
+        folder: Where it starts, instead of where its image says.
+        links: What its image has besides.
+        image: The ID of one that has them.
+    """
+
+    network: bool = False
+    era: Era = "legacy"
+    env: tuple[tuple[str, str], ...] = ()
+    args: tuple[str, ...] = ()
+    folder: str = ""
+    links: tuple[Link, ...] = ()
+    image: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{'with' if self.network else 'without'} network"]
+        if self.era == "modern":
+            parts.append("without initialize")
+        if self.env:
+            parts.append(f"with a placeholder for {', '.join(name for name, _ in self.env)}")
+        if self.args:
+            parts.append(f"with the arguments {' '.join(self.args)}")
+        if self.folder:
+            parts.append(f"in {self.folder}")
+        parts += [f"with {link.path} as a link" for link in self.links]
+        return ", ".join(parts)
+
+
+class Variations:
+    """What may help one server.
+
+    Args:
+        request: What is given anyway.
+        hints: What the server's files say.
+        probe: Whether it may start elsewhere, and who makes images with links.
+    """
+
+    def __init__(self, request: Trial, hints: Hints, probe: Probe) -> None:
+        self._request = request
+        self._hints = hints
+        self._moves = probe.moves
+        self._link = probe.link
+
+    def following(self, run: Variation, failure: Failure) -> Iterator[Variation]:
+        """Give what may help after a failure, the most likely first."""
+        if failure.out_of_memory:
+            return
+        if failure.code == diagnosis.ANSWERED:
+            if run.era == "legacy":
+                yield dataclasses.replace(run, era="modern")
+            return
+        if failure.cannot_write:
+            yield from self._elsewhere(run, failure)
+        if numbers := placeholders.numbers(failure.lines, dict(run.env)):
+            env = tuple((name, placeholders.NUMBER if name in numbers else value) for name, value in run.env)
+            yield dataclasses.replace(run, env=env)
+        asked = placeholders.asked(failure.lines)
+        if not self._request.as_asked:
+            yield from self._asked(run, asked)
+        if failure.wants_network and not run.network:
+            yield dataclasses.replace(run, network=True)
+        # Only where the server does not say what it wants: what its files say may be more than it needs.
+        if asked == placeholders.Asked() and not self._request.as_asked:
+            yield from self._hinted(run)
+        if not run.network and failure.code not in (0, diagnosis.LISTENS):
+            yield dataclasses.replace(run, network=True)
+
+    def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
+        if self._moves and not run.folder and not run.links:
+            yield dataclasses.replace(run, folder=names.SERVER_HOME)
+        link = writable.link(failure.lines)
+        if self._link and link and len(run.links) < writable.MOST:
+            links = (*run.links, link)
+            if image := self._link(links):
+                yield dataclasses.replace(run, folder="", links=links, image=image)
+
+    def _asked(self, run: Variation, asked: placeholders.Asked) -> Iterator[Variation]:
+        if new := self._new(run, asked.env):
+            yield dataclasses.replace(run, env=(*run.env, *new))
+        if asked.args and not run.args:
+            yield dataclasses.replace(run, args=asked.args)
+
+    def _hinted(self, run: Variation) -> Iterator[Variation]:
+        required = self._new(run, self._hints.required)
+        every = self._new(run, [setting.name for setting in self._hints.env])
+        if required:
+            yield dataclasses.replace(run, env=(*run.env, *required))
+        if self._hints.args and not run.args:
+            yield dataclasses.replace(run, args=self._hints.args)
+            yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
+        elif every:
+            yield dataclasses.replace(run, env=(*run.env, *every))
+
+    def _new(self, run: Variation, wanted: Iterable[str]) -> list[tuple[str, str]]:
+        """Give variables that are not set yet, with values."""
+        given = {setting.name: setting.value for setting in self._hints.env}
+        there = {*self._request.env, *dict(run.env)}
+        fresh = dict.fromkeys(name for name in wanted if name not in there)
+        return [(name, given.get(name) or placeholders.value(name)) for name in fresh]
