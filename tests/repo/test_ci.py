@@ -67,6 +67,11 @@ def test_the_last_line_counts_the_tests(checkout: Checkout) -> None:
     assert lines[-1] == "CI: 12 passed, 0 failed, 0 skipped"
 
 
+def test_the_last_line_counts_the_tests_of_all_parts(checkout: Checkout) -> None:
+    checkout.program("scripts/test", "echo '=== 2 passed in 3.21s ==='; echo '=== 1 failed, 30 passed in 1.00s ==='")
+    assert checkout.run()[1][-1] == "CI: 32 passed, 1 failed, 0 skipped"
+
+
 def test_a_failing_test_fails_the_run(checkout: Checkout) -> None:
     checkout.program("scripts/test", 'echo "=== 2 failed, 10 passed, 1 error in 3.21s ==="; exit 1')
     code, lines = checkout.run()
