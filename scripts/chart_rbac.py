@@ -9,7 +9,9 @@ from mcp_operator import access
 from mcp_operator.access import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+
+    from mcp_operator.access import Access
 
 HEADER = """{{- /* Made by scripts/generate from mcp_operator.access: change that, then run it. */ -}}"""
 NAMED = """  name: {{ .Release.Name }}
@@ -66,6 +68,17 @@ def _binding(kind: str, metadata: str, suffix: str = "") -> Iterator[str]:
 
 
 def _rules(scopes: Collection[Scope]) -> Iterator[str]:
-    for rule in access.rules(right for right in access.every() if right.scope in scopes):
+    """Give the rules, those that only one feature of the chart needs where it is enabled."""
+    rights = [right for right in access.every() if right.scope in scopes]
+    for feature in sorted({right.feature for right in rights}):
+        if feature:
+            yield f"{{{{- if .Values.{feature}.enabled }}}}"
+        yield from _rules_of(right for right in rights if right.feature == feature)
+        if feature:
+            yield "{{- end }}"
+
+
+def _rules_of(rights: Iterable[Access]) -> Iterator[str]:
+    for rule in access.rules(rights):
         for index, (field, values) in enumerate(rule.items()):
             yield f"{'  ' if index else '- '}{field}: {json.dumps(values)}"

@@ -90,6 +90,54 @@ def test_the_operator_lists_and_deletes_no_secrets_and_nothing_is_a_wildcard() -
     assert secrets == {"get", "create", "patch"}
 
 
+def _rights(*arguments: str) -> set[tuple[str, str]]:
+    """Give what the operator may do in the whole cluster, as resource and verb."""
+    role = next(each for each in _render(*arguments) if each["metadata"]["name"] == "mcp-operator" and "rules" in each)
+    return {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.requirement("O-34")
+@pytest.mark.parametrize(
+    ("value", "resources"),
+    [
+        ("readApi.enabled", {"tokenreviews", "subjectaccessreviews"}),
+        ("injection.enabled", {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}),
+    ],
+)
+def test_the_operator_may_do_what_only_a_feature_needs_where_that_is_enabled(value: str, resources: set[str]) -> None:
+    there, gone = (_rights("--set", f"{value}={enabled}") for enabled in ("true", "false"))
+    assert {resource for resource, _ in there - gone} == resources
+    assert gone < there
+
+
+@pytest.mark.requirement("O-34")
+def test_people_get_roles_that_write_no_status_and_no_policy_unless_they_are_bound_to_it() -> None:
+    def roles(*arguments: str) -> dict[str, dict[str, Any]]:
+        return {each["metadata"]["name"]: each for each in _render(*arguments, "--show-only", "templates/people.yaml")}
+
+    def joins(found: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
+        prefix = "rbac.authorization.k8s.io/aggregate-to-"
+        labels = {name: role["metadata"]["labels"] for name, role in found.items()}
+        return {name: {key.removeprefix(prefix) for key in some if prefix in key} for name, some in labels.items()}
+
+    found = roles()
+    rules = {name: role["rules"][0] for name, role in found.items()}
+    assert joins(found) == {
+        "mcp-operator-view": {"view"},
+        "mcp-operator-agents": {"edit"},
+        "mcp-operator-servers": set(),
+        "mcp-operator-policies": set(),
+    }
+    assert set(rules["mcp-operator-view"]["verbs"]) == {"get", "list", "watch"}
+    written = {name: rule["resources"] for name, rule in rules.items() if "create" in rule["verbs"]}
+    kinds = {"agents": names.AGENTS, "servers": names.SERVERS, "policies": names.POLICIES}
+    assert written == {f"mcp-operator-{name}": [kind] for name, kind in kinds.items()}
+    assert joins(roles("--set", "aggregateRoles.servers=true"))["mcp-operator-servers"] == {"edit"}
+    without = roles("--set", "aggregateRoles.agents=false", "--set", "aggregateRoles.view=false")
+    assert set(without) == set(found)
+    assert not any(joins(without).values())
+
+
 def test_guards_may_ask_whose_tokens_are_and_nothing_else_and_an_upgrade_leaves_them_named() -> None:
     documents = _render()
     role = next(each for each in documents if each["metadata"]["name"] == names.GUARD_ROLE and "rules" in each)
@@ -98,6 +146,7 @@ def test_guards_may_ask_whose_tokens_are_and_nothing_else_and_an_upgrade_leaves_
     ]
     (binding,) = (each for each in documents if each.get("roleRef", {}).get("name") == names.GUARD_ROLE)
     assert "subjects" not in binding
+    assert binding["metadata"]["annotations"] == {names.ANNOTATION_OPERATOR_NAMESPACE: "mcp-system"}
 
 
 def test_the_definitions_come_as_they_were_generated() -> None:
@@ -117,7 +166,21 @@ def test_the_operator_is_confined_and_has_the_engines_socket() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {"name": "engine", "hostPath": {"path": "/var/run/docker.sock", "type": "Socket"}} in pod["volumes"]
+    assert {"name": "engine", "hostPath": {"path": "/var/run", "type": "Directory"}} in pod["volumes"]
+    assert {"name": "engine", "mountPath": "/run/engine", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "DOCKER_HOST", "value": "unix:///run/engine/docker.sock"} in container["env"]
+
+
+@pytest.mark.requirement("O-05")
+def test_the_registrys_credentials_are_where_docker_keeps_them_and_need_no_restart_to_change() -> None:
+    assert not any(volume["name"] == "registry" for volume in _pod()["volumes"])
+    pod = _pod("--set", "registrySecret=push")
+    (container,) = pod["containers"]
+    secret = {"secretName": "push", "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
+    assert {"name": "registry", "secret": secret} in pod["volumes"]
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "registry")
+    assert "subPath" not in mount, "such a file would stay as it was"
+    assert {"name": "DOCKER_CONFIG", "value": mount["mountPath"]} in container["env"]
 
 
 def test_an_engine_elsewhere_needs_no_socket_and_no_group() -> None:

@@ -100,6 +100,18 @@ def test_the_yaml_of_the_readme_is_short_and_fits_the_models() -> None:
             MODELS[document["kind"]].model_validate(document["spec"])
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in DOCUMENTS if "kind: MCP" in _text(name) or "kind: Tool" in _text(name)]
+)
+def test_every_resource_that_a_document_shows_fits_the_models(name: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", _text(name), re.DOTALL)
+    documents = [document for block in blocks for document in yaml.safe_load_all(block)]
+    ours = [document for document in documents if document.get("kind") in MODELS]
+    assert ours
+    for document in ours:
+        MODELS[document["kind"]].model_validate(document["spec"])
+
+
 def test_the_readme_shows_the_columns_that_kubectl_shows() -> None:
     shown = [line.split() for line in _text("README.md").splitlines() if line.startswith("NAME ")]
     columns = {kind.kind: [column.name.upper() for column in kind.columns if not column.wide] for kind in crds.KINDS}

@@ -36,3 +36,13 @@ namespaceSelector:
 namespaceSelector: {}
 {{- end }}
 {{- end }}
+
+{{- /* Two installations in one cluster would undo each other's work: the second one is refused, with the first one named. */}}
+{{- define "mcp-operator.alone" -}}
+{{- $found := dig "metadata" "annotations" dict (lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "mcp-operator-guard" | default dict) -}}
+{{- $release := index $found "meta.helm.sh/release-name" | default .Release.Name -}}
+{{- $namespace := index $found "meta.helm.sh/release-namespace" | default (index $found "toolman.dev/operator-namespace") | default .Release.Namespace -}}
+{{- if or (ne $release .Release.Name) (ne $namespace .Release.Namespace) -}}
+{{- fail (printf "this cluster has an mcp-operator already: release %s in namespace %s. One installation serves a cluster, also with watchNamespaces: upgrade that one (helm upgrade %s ... -n %s), or uninstall it first (helm uninstall %s -n %s)" $release $namespace $release $namespace $release $namespace) -}}
+{{- end -}}
+{{- end }}

@@ -49,6 +49,12 @@ class Scope(Enum):
     """In the operator's own namespace."""
     DEFAULT = "default"
     """In the namespace ``default``, where Events about what has no namespace must be."""
+    EVERYBODY = "everybody"
+    """Kubernetes gives it to everybody whom it knows: in no role of ours."""
+
+
+Feature = Literal["", "injection", "readApi"]
+"""What of the chart's values has to be enabled for a right to be needed; empty: it always is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,7 @@ class Access:
         resource: What it is about.
         scope: Where it is needed.
         name: Limits it to the object of that name; a list cannot be limited.
+        feature: Without which it is not needed.
         content: Media type of what is sent.
         accept: Media type of the answer.
     """
@@ -88,6 +95,7 @@ class Access:
     resource: Resource
     scope: Scope = Scope.SERVED
     name: str = ""
+    feature: Feature = ""
     content: str = JSON
     accept: str = JSON
 
@@ -105,6 +113,9 @@ def _of(group: str, version: str, plural: str, sub: str = "") -> Resource:
 OURS: Final = {
     plural: _of(names.GROUP, names.VERSION, plural) for plural in (names.SERVERS, names.AGENTS, names.POLICIES)
 }
+
+DISCOVER_OURS: Final = Access(verb="get", resource=_of(names.GROUP, names.VERSION, ""), scope=Scope.EVERYBODY)
+"""Which of them the API server tells of."""
 
 
 def _scope(plural: str) -> Scope:
@@ -139,16 +150,20 @@ PODS: Final = Resource(plural="pods")
 GET_POD: Final = Access(verb="get", resource=PODS)
 CREATE_POD: Final = Access(verb="create", resource=PODS)
 PATCH_POD: Final = Access(verb="patch", resource=PODS, content=MERGE_PATCH)
+TELL_POD: Final = Access(verb="patch", resource=PODS, content=MERGE_PATCH, accept=METADATA_ONLY)
 CHANGE_IMAGES: Final = Access(verb="patch", resource=PODS, content=STRATEGIC_PATCH)
 DELETE_POD: Final = Access(verb="delete", resource=PODS)
 LIST_PODS: Final = Access(verb="list", resource=PODS)
-WATCH_PODS: Final = Access(verb="watch", resource=PODS)
+LIST_PODS_METADATA: Final = Access(verb="list", resource=PODS, accept=METADATA_LIST)
+WATCH_PODS: Final = Access(verb="watch", resource=PODS, accept=METADATA_ONLY)
 
 CONFIG_MAPS: Final = Resource(plural="configmaps")
 GET_CONFIG_MAP: Final = Access(verb="get", resource=CONFIG_MAPS)
 CREATE_CONFIG_MAP: Final = Access(verb="create", resource=CONFIG_MAPS)
 """Applying what is not there yet is creating it."""
 APPLY_CONFIG_MAP: Final = Access(verb="patch", resource=CONFIG_MAPS, content=APPLY_PATCH)
+PATCH_CONFIG_MAP: Final = Access(verb="patch", resource=CONFIG_MAPS, content=MERGE_PATCH, accept=METADATA_ONLY)
+LIST_AGENT_CONFIG_MAPS: Final = Access(verb="list", resource=CONFIG_MAPS)
 LIST_CONFIG_MAPS: Final = Access(verb="list", resource=CONFIG_MAPS, accept=METADATA_LIST)
 WATCH_CONFIG_MAPS: Final = Access(verb="watch", resource=CONFIG_MAPS, accept=METADATA_ONLY)
 
@@ -217,10 +232,18 @@ WEBHOOKS: Final = {
     "Validating": _of(_REGISTRATION, "v1", "validatingwebhookconfigurations"),
 }
 GET_WEBHOOKS: Final = {
-    kind: Access(verb="get", resource=each, scope=Scope.CLUSTER, name=names.WEBHOOKS) for kind, each in WEBHOOKS.items()
+    kind: Access(verb="get", resource=each, scope=Scope.CLUSTER, name=names.WEBHOOKS, feature="injection")
+    for kind, each in WEBHOOKS.items()
 }
 PATCH_WEBHOOKS: Final = {
-    kind: Access(verb="patch", resource=each, scope=Scope.CLUSTER, name=names.WEBHOOKS, content=STRATEGIC_PATCH)
+    kind: Access(
+        verb="patch",
+        resource=each,
+        scope=Scope.CLUSTER,
+        name=names.WEBHOOKS,
+        feature="injection",
+        content=STRATEGIC_PATCH,
+    )
     for kind, each in WEBHOOKS.items()
 }
 """Whom the API server is to trust there, and at which path it asks."""
@@ -253,10 +276,10 @@ WATCH_DEFINITIONS: Final = Access(verb="watch", resource=DEFINITIONS, scope=Scop
 """kopf learns by it that a definition was changed."""
 
 TOKEN_REVIEWS: Final = _of("authentication.k8s.io", "v1", "tokenreviews")
-CREATE_TOKEN_REVIEW: Final = Access(verb="create", resource=TOKEN_REVIEWS, scope=Scope.CLUSTER)
+CREATE_TOKEN_REVIEW: Final = Access(verb="create", resource=TOKEN_REVIEWS, scope=Scope.CLUSTER, feature="readApi")
 """Whose token a caller of the read API shows."""
 ACCESS_REVIEWS: Final = _of("authorization.k8s.io", "v1", "subjectaccessreviews")
-CREATE_ACCESS_REVIEW: Final = Access(verb="create", resource=ACCESS_REVIEWS, scope=Scope.CLUSTER)
+CREATE_ACCESS_REVIEW: Final = Access(verb="create", resource=ACCESS_REVIEWS, scope=Scope.CLUSTER, feature="readApi")
 """What that caller may see."""
 
 LEASES: Final = _of("coordination.k8s.io", "v1", "leases")
