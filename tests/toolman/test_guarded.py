@@ -230,8 +230,8 @@ def test_without_the_api_those_who_are_known_go_on_and_nobody_else(world: World)
     assert world.visitor(world.api.know("two")).initialize().tools()
 
 
-def test_an_answer_counts_no_longer_than_the_cache_says(world: World) -> None:
-    world.guard["cache"] = "100ms"
+def test_an_answer_counts_no_longer_than_the_cache_says_and_an_outage_may_last(world: World) -> None:
+    world.guard |= {"cache": "100ms", "outage": "100ms"}
     world.callers = [caller("one", layer("*"))]
     world.start()
     one = world.visitor(world.api.know("one")).initialize()
@@ -240,6 +240,23 @@ def test_an_answer_counts_no_longer_than_the_cache_says(world: World) -> None:
     world.api.status = 0
     world.api.good.clear()
     assert one.post(PING).status_code == 401
+
+
+def test_who_is_known_goes_on_through_an_outage_and_is_asked_about_again_after_it(world: World) -> None:
+    world.guard["cache"] = "50ms"
+    world.callers = [caller("one", layer("*")), caller("two", layer("*"))]
+    world.start()
+    one = world.visitor(world.api.know("one")).initialize()
+    world.api.status = 500
+    until(lambda: one.post(PING).status_code == 200 and "the Kubernetes API: it answers" in world.toolman.log)
+    assert {one.post(PING).status_code for _ in range(20)} == {200}
+    assert world.visitor(world.api.know("two")).post(PING).status_code == 503
+    asked = len(world.api.asked)
+    assert one.post(PING).status_code == 200
+    assert len(world.api.asked) == asked  # an API that is down is not asked with every call
+    world.api.status = 0
+    world.api.good.clear()
+    until(lambda: one.post(PING).status_code == 401)
 
 
 def test_a_guard_that_is_taken_out_of_the_file_stays(world: World) -> None:

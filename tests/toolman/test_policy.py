@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from toolman.policy import ALLOWED, NO_LAYER, Decision, Kind, Layer, Limits, Rules, decide, tightest
+from toolman.policy import ALLOWED, NO_LAYER, Decision, Kind, Layer, Limits, Rules, decide, matches, tightest
 
 pytestmark = pytest.mark.requirement("T-10")
 
@@ -111,6 +113,11 @@ def test_what_is_denied_says_who_else_would_deny_it() -> None:
 )
 def test_globs_match_whole_names_case_sensitively(glob: str, name: str, matched: bool) -> None:  # noqa: FBT001
     assert decide([layer("A", (glob,))], "git", "tools", name).allowed is matched
+
+
+@given(some.text("ab*?[]!-^\n", max_size=12), some.text("ab[]!-^\n", max_size=8))
+def test_a_glob_matches_what_the_standard_librarys_does(glob: str, name: str) -> None:
+    assert matches([glob], name) == fnmatchcase(name, glob)
 
 
 @given(some.lists(layers, max_size=4), layers, names)

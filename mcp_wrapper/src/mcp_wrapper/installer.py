@@ -1,6 +1,7 @@
 """``mcp-wrapper install DIRECTORY``: copies the wrapper out of its image, for containers that hold nothing of it.
 
-Beside it goes a folder with a configuration for every MCP client that is known, made from this process's environment.
+Beside it goes a folder with a configuration for every MCP client that is known, made from this process's environment,
+and one with what names mean in this Pod, for containers that must not share that file with the others.
 Runs as an init container, as any user, with a read-only root file system. It may run again while others use the files:
 each is replaced in one step, and only if it differs.
 """
@@ -23,6 +24,10 @@ FOLDERS = ("lib", "bin")
 """In this order: the script that people start comes last, so that it never starts something that is not there."""
 CONFIG_FOLDER = "config"
 """Of the configurations of clients, one file each."""
+HERE = "/etc"
+NAMES_FOLDER = "etc"
+NAMES = ("hosts", "resolv.conf")
+"""What names mean: one file each for all containers of a Pod, which root in any of them may write."""
 NEEDED = ("bin/busybox", "lib/loader", SCRIPT)
 PIECE_BYTES = 1024 * 1024
 DIRECTORY_MODE = 0o755
@@ -83,6 +88,9 @@ def install(source: str, target: str, environ: Mapping[str, str]) -> None:
     _make_folder(f"{target}/{CONFIG_FOLDER}")
     for name, text in texts.items():
         _write(f"{target}/{CONFIG_FOLDER}/{name}", text.encode(), FILE_MODE)
+    _make_folder(f"{target}/{NAMES_FOLDER}")
+    for name in NAMES:
+        _write(f"{target}/{NAMES_FOLDER}/{name}", _content(f"{HERE}/{name}"), FILE_MODE)
 
 
 def configurations(target: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -129,6 +137,14 @@ def _make_folder(path: str) -> None:
 def _copy_file(source: str, target: str) -> None:
     with open(source, "rb") as file:
         _write(target, file.read(), PROGRAM_MODE if os.access(source, os.X_OK) else FILE_MODE)
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _write(target: str, content: bytes, mode: int) -> None:

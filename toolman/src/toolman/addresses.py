@@ -17,10 +17,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Place = Literal["public", "private", "own"]
 """Elsewhere; in this cluster or the network around it; this machine, its link, or a cloud's metadata."""
 
-METADATA: Final = frozenset({"169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254", "168.63.129.16"})
+METADATA: Final = frozenset(
+    {
+        *("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd00:ec2::23"),
+        *("fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    }
+)
 """Where clouds answer questions about the machine, with its credentials among the answers."""
 
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+"""The one that all know, and the one for networks of one's own, where the IPv4 address usually is at the end, too."""
 _ASSIGNED: Final = ipaddress.IPv6Network("2000::/3")
 """All of IPv6 that the Internet routes."""
 _SHARED: Final = ipaddress.IPv4Network("100.64.0.0/10")
@@ -51,7 +57,7 @@ def _plain(address: Address) -> Address:
     """Take an IPv4 address out of an IPv6 one."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if any(address in network for network in _NAT64):
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     teredo = address.teredo[1] if address.teredo else None
     # ::1.2.3.4, which is deprecated; :: and ::1 are addresses of their own.

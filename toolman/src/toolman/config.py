@@ -7,7 +7,7 @@ Unknown keys are errors: a misspelt rule must not silently allow something. How 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -312,6 +312,7 @@ class Guard(_Strict, frozen=True):
         audience: What a caller's service account token must be meant for.
         review: Who is asked about tokens.
         cache: Seconds for which an answer about a token counts.
+        outage: Seconds for which it goes on counting after that while there is no answer at all.
         callers: The Pods; others are refused.
         drain: Seconds for which toolman goes on when it is told to end, while clients connect again elsewhere.
         grace: Seconds after that for calls on their way.
@@ -320,6 +321,7 @@ class Guard(_Strict, frozen=True):
     audience: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
     review: Reviewer = Reviewer()
     cache: Seconds = 60.0
+    outage: Seconds = 600.0
     callers: tuple[Caller, ...] = ()
     drain: Seconds = 6.0
     grace: Seconds = 30.0
@@ -354,3 +356,11 @@ class Config(_Strict, frozen=True):
 def dumps(config: Config) -> bytes:
     """Write a configuration as JSON: the same configuration always gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(config), indent=1)
+
+
+loads: Final = msgspec.json.Decoder(Config).decode
+"""Read a configuration from JSON; :exc:`msgspec.DecodeError` says why it is none.
+
+Made here, while there is one thread: msgspec finds out about a class when it first decodes into it, and a second thread
+that comes meanwhile takes the process down.
+"""

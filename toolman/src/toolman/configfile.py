@@ -66,7 +66,7 @@ def loads(data: bytes, origin: str = "configuration") -> config.Config:
         ConfigError: Not JSON, a key twice, an unknown or missing key, a wrong type, or values that contradict.
     """
     try:
-        found = msgspec.json.decode(data, type=config.Config)
+        found = config.loads(data)
         if not _is_plain(data):
             _parse(data)
     except msgspec.ValidationError:

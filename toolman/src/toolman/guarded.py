@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from toolman.config import ConfigError
 from toolman.front.endpoint import Endpoint
 from toolman.front.guard import Guard
+from toolman.front.remembered import Remembered
 from toolman.tenants import Tenants, for_trunk
 from toolman.upstreams import Failure
 from toolman.upstreams.tokenreview import TokenReviews
@@ -45,8 +47,9 @@ class Guarded:
         self._reviews = _reviews(settings)
         self._closing: set[asyncio.Task[None]] = set()
         self.tenants = Tenants(config, trunk, audit, connections)
+        known = Remembered(clock, time.time)
         outside = Endpoint(nobodys, trunk, trunk.sessions, connections, clock)
-        self.door = Guard(settings, outside, self.tenants, self._reviews, clock, trunk.metrics.refused)
+        self.door = Guard(settings, outside, self.tenants, self._reviews, known, trunk.metrics.refused)
         self.tenants.ended = self.door.cut
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from fnmatch import translate
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -111,18 +111,32 @@ class Decision(msgspec.Struct, frozen=True):
     would_deny: tuple[str, ...] = ()
 
 
+_WILDCARD: Final = re.compile(r"[*?]")
+
 ALLOWED = Decision(allowed=True, reason="Allowed")
 NO_LAYER = Decision(allowed=False, reason="NoLayer")
 
 
+class _Glob(NamedTuple):
+    part: str
+    """In every name that it matches. Looking for it is twenty times as fast as matching: lists are long, and whoever
+    writes them decides how much there is to do."""
+    pattern: re.Pattern[str]
+
+
 @functools.lru_cache(maxsize=4096)
-def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(translate(glob))
+def _glob(text: str) -> _Glob:
+    parts = _WILDCARD.split(text.partition("[")[0])
+    return _Glob(max(parts, key=len), re.compile(translate(text)))
 
 
 def matches(globs: Iterable[str], name: str) -> bool:
     """Tell whether any of the globs (``*``, ``?``, ``[set]``; case-sensitive) matches the whole name."""
-    return any(_pattern(glob).match(name) for glob in globs)
+    for text in globs:
+        part, pattern = _glob(text)
+        if part in name and pattern.match(name):
+            return True
+    return False
 
 
 def decide(layers: Sequence[Layer], server: str, kind: Kind, name: str) -> Decision:

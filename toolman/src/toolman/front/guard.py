@@ -1,8 +1,9 @@
 """The door of a server that many Pods share: whose token a request shows, and which endpoint is that caller's.
 
 A token is looked up by its hash; one that is not known yet is given to the Kubernetes API, which costs its first
-request some milliseconds. Nothing fails open: without an answer nobody new is served, and those who are known only as
-long as the answer about them counts.
+request some milliseconds. Nothing fails open: while that API gives no answer nobody new is served, and those who are
+known only for a bounded time, on the last answer about them. Without that an upgrade of a cluster's control plane would
+stop every call, though nobody can be let in or put out meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections import OrderedDict
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
@@ -22,11 +23,10 @@ from toolman.protocol.headers import Refusal
 from toolman.upstreams import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from toolman import config
     from toolman.front.connection import Connection
     from toolman.front.connection import Endpoint as Served
+    from toolman.front.remembered import Remembered
     from toolman.front.requests import Request
     from toolman.metrics import Counter
 
@@ -34,12 +34,6 @@ log = logging.getLogger(__name__)
 
 MAX_TOKEN = 8 * 1024
 """Characters of a token; those of Kubernetes have some twelve hundred."""
-
-MAX_KNOWN = 8_192
-"""Tokens that answers are kept of. A Pod shows one, and another when that is renewed."""
-
-REFUSED_FOR = 5.0
-"""Seconds for which a token that was not accepted is not asked about again."""
 
 MAX_REVIEWS = 16
 """Questions to the Kubernetes API at a time."""
@@ -81,14 +75,18 @@ class Callers(Protocol):
         """Tell whether a Pod may call."""
 
 
-class _Known(NamedTuple):
-    pod: str
-    until: float
-
-
 class _Claims(msgspec.Struct):
     aud: str | list[str] = ""
+    exp: float = math.inf
     kubernetes: _Kubernetes | None = msgspec.field(name="kubernetes.io", default=None)
+
+
+class _Said(NamedTuple):
+    """Of itself; the time at which it ends is Unix."""
+
+    audiences: list[str]
+    pod: str
+    ends: float
 
 
 class _Kubernetes(msgspec.Struct):
@@ -110,7 +108,7 @@ class Guard:
         outside: Knows what any request must be like.
         callers: Have endpoints of their own.
         reviews: Say whose tokens are.
-        clock: Seconds, monotonic.
+        known: What they have said.
         refused: Counts refusals.
     """
 
@@ -120,7 +118,7 @@ class Guard:
         outside: Served,
         callers: Callers,
         reviews: Reviews,
-        clock: Callable[[], float],
+        known: Remembered,
         refused: Counter,
     ) -> None:
         self.settings = settings
@@ -128,9 +126,8 @@ class Guard:
         self._outside = outside
         self._callers = callers
         self._reviews = reviews
-        self._clock = clock
         self._refused = refused
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known = known
         self._reviewing: dict[bytes, asyncio.Task[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[str, WeakSet[Connection]] = {}
@@ -159,7 +156,7 @@ class Guard:
         token = _token(request)
         if token is None:
             return self._no(_MISSING, "NoToken")
-        known = self._look_up(token)
+        known = self._known.look_up(_digest(token))
         if known is not None and not known.pod:
             return self._no(_WRONG, "Rejected")
         return self._outside.admit(request, address)
@@ -170,7 +167,7 @@ class Guard:
         if token is None or request.refusal is _WRONG:  # counted already
             refuse(connection, request.refusal or _MISSING, is_head=request.method == b"HEAD")
             return
-        known = self._look_up(token)
+        known = self._known.look_up(_digest(token))
         if known is None:
             self._find_out(token, request, connection)
         else:
@@ -193,15 +190,22 @@ class Guard:
     def _find_out(self, token: bytes, request: Request, connection: Connection) -> None:
         """Have a token looked at, unless what it says of itself, unproven as it is, speaks against it already."""
         said = _said(token)
+        known = self._known.prolonged(_digest(token)) if self._is_blind else None
+        is_full = len(self._reviewing) >= MAX_REVIEWS and _digest(token) not in self._reviewing
         refusal: Refusal | None = None
-        if said is None or self.settings.audience not in said[0]:
+        if said is None or self.settings.audience not in said.audiences:
             refusal = self._no(_WRONG, "Rejected")
-        elif not self._callers.is_caller(said[1]):
+        elif not self._callers.is_caller(said.pod):
             refusal = self._no(_STRANGER, "UnknownPod")
-        elif len(self._reviewing) >= MAX_REVIEWS and _digest(token) not in self._reviewing:
+        elif is_full and known is None:
             refusal = self._no(_BUSY, "Busy")
         if refusal is not None:
             refuse(connection, refusal, is_head=request.method == b"HEAD")
+            return
+        if known is not None:  # nobody's call waits for an API that may hang
+            if not is_full:
+                self._ask(token)
+            self._serve(known.pod, request, connection)
             return
         task = asyncio.create_task(self._serve_later(token, request, connection), name="token review")
         self._tasks.add(task)
@@ -210,49 +214,44 @@ class Guard:
     async def _serve_later(self, token: bytes, request: Request, connection: Connection) -> None:
         is_head = request.method == b"HEAD"
         try:
-            pod = await self._reviewed(token)
-        except Failure as problem:
-            if not self._is_blind:
-                log.error("nobody new is served: the Kubernetes API: %s", problem)  # noqa: TRY400 - no bug, no trace
-            self._is_blind = True
-            refuse(connection, self._no(_BLIND, "Unavailable"), is_head=is_head)
+            pod = await asyncio.shield(self._ask(token))
+        except Failure:
+            known = self._known.prolonged(_digest(token))
+            if known is None:
+                refuse(connection, self._no(_BLIND, "Unavailable"), is_head=is_head)
+                return
+            pod = known.pod
         except Exception:  # whatever it is, the client must not wait for ever
             log.exception("a token could not be looked at")
             refuse(connection, _BUG, is_head=is_head)
-        else:
-            self._is_blind = False
-            if not connection.is_gone:
-                self._serve(pod, request, connection)
+            return
+        if not connection.is_gone:
+            self._serve(pod, request, connection)
 
-    async def _reviewed(self, token: bytes) -> str:
-        """Give the Pod of a token; one that several requests show is looked at once."""
+    def _ask(self, token: bytes) -> asyncio.Task[str]:
+        """Have the Pod of a token found out; one that several requests show is looked at once."""
         digest = _digest(token)
         task = self._reviewing.get(digest)
         if task is None:
             task = asyncio.create_task(self._reviews.review(token.decode("ascii")), name="token review")
             self._reviewing[digest] = task
-            task.add_done_callback(lambda done: self._note(digest, done))
-        return await asyncio.shield(task)
+            said = _said(token)
+            ends = -math.inf if said is None else said.ends
+            task.add_done_callback(lambda done: self._note(digest, ends, done))
+        return task
 
-    def _note(self, digest: bytes, done: asyncio.Task[str]) -> None:
+    def _note(self, digest: bytes, ends: float, done: asyncio.Task[str]) -> None:
         if self._reviewing.get(digest) is not done:
             return  # asked under other settings
         del self._reviewing[digest]
-        if done.cancelled() or done.exception() is not None:
+        if done.cancelled():
             return
-        pod = done.result()
-        seconds = self.settings.cache if pod else min(REFUSED_FOR, self.settings.cache)
-        self._known[digest] = _Known(pod, self._clock() + seconds)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
-
-    def _look_up(self, token: bytes) -> _Known | None:
-        digest = _digest(token)
-        known = self._known.get(digest)
-        if known is not None and known.until <= self._clock():
-            del self._known[digest]
-            return None
-        return known
+        problem = done.exception()
+        if problem is None:
+            self._known.learn(digest, done.result(), ends, self.settings)
+        elif not self._is_blind:
+            log.error("nobody new is served: the Kubernetes API: %s", problem)
+        self._is_blind = problem is not None
 
     def _no(self, refusal: Refusal, reason: str) -> Refusal:
         self._refused.count(reason)
@@ -271,8 +270,8 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _said(token: bytes) -> tuple[list[str], str] | None:
-    """Give the audiences and the Pod that a token names, without knowing that it is genuine; None if it names none."""
+def _said(token: bytes) -> _Said | None:
+    """Give what a token says of itself, without knowing that it is genuine; None if it names no Pod."""
     parts = token.split(b".")
     if len(parts) != _PARTS:
         return None
@@ -283,4 +282,4 @@ def _said(token: bytes) -> tuple[list[str], str] | None:
     if claims.kubernetes is None or claims.kubernetes.pod is None:
         return None
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-    return audiences, claims.kubernetes.pod.uid
+    return _Said(audiences, claims.kubernetes.pod.uid, claims.exp)

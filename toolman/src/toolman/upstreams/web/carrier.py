@@ -193,6 +193,13 @@ class Carrier:
         self.again(stream)
         return True
 
+    def hold(self, stream: CallStream) -> bool:
+        """Have a call that could not be sent wait for a server that is looked for; False if it cannot wait."""
+        if not self.recovery.hold(stream.call, stream.tries):
+            return False
+        self._streams.pop(stream.call.number, None)
+        return True
+
     def has_old_credentials(self, stream: CallStream) -> bool:
         """Tell whether a call was sent with headers that have changed since."""
         return self._client.destination.is_outdated(stream.request)

@@ -78,6 +78,9 @@ class Owner(Protocol):
     def again(self, stream: CallStream) -> None:
         """Send a call once more."""
 
+    def hold(self, stream: CallStream) -> bool:
+        """Have a call that could not be sent wait for a server that is looked for; False if it cannot wait."""
+
     def renew(self, stream: CallStream) -> bool:
         """Greet the server anew and send the call once more; False if that was done too often."""
 
@@ -141,7 +144,8 @@ class CallStream(Messages):
         if last:
             owner.resume(self, last, self._retry())
         elif problem is not None and not problem.is_sent:
-            owner.fail(call, str(problem))
+            if not owner.hold(self):
+                owner.fail(call, str(problem))
         elif self.is_repeatable and not self.tries:
             owner.again(self)
         else:

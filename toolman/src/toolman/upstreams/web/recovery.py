@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from toolman.upstreams import Failure
+from toolman.upstreams.inflight import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -20,8 +21,13 @@ MAX_RENEWALS = 5
 RENEWALS_PERIOD = 60.0
 """As many greetings in so many seconds. A server that forgets more often gets its errors passed on."""
 
-CHECKS = (0.5, 1.0, 2.0)
-"""Seconds before each attempt to reach a server that seems to be gone: a restart may take that long."""
+CHECKS = (0.5, 0.5, *(1.0,) * 8)
+"""Seconds before each attempt to reach a server that seems to be gone: a container's restart may take that long, and
+agents take a server whose tools are hidden for one that has none."""
+
+PATIENCE = 10.0
+"""Seconds that a call which could not be sent waits at most for a server that seems to be gone: agents give up soon
+after."""
 
 
 class Patient(Protocol):
@@ -50,6 +56,9 @@ class Sender(Protocol):
 
     def launch(self, call: Call, tries: int) -> None:
         """Send a call."""
+
+    def fail(self, call: Call, text: str) -> None:
+        """Answer a call with an error of toolman's."""
 
 
 class Recovery:
@@ -92,6 +101,17 @@ class Recovery:
         self._renewing = self._start(self._renew(), "greeting")
         return True
 
+    def hold(self, call: Call, tries: int) -> bool:
+        """Have a call that could not be sent wait until it is known whether the server is there.
+
+        False if nobody looks for it, if the call has waited for long, or if it is toolman's own: that may be the look.
+        """
+        has_waited = self._loop.time() - call.heard >= PATIENCE
+        if self._checking is None or has_waited or call.owner is OWN:
+            return False
+        self._waiting.append((call, tries))
+        return True
+
     def suspect(self) -> None:
         """Begin to look whether the server is still there."""
         if self._checking is None:
@@ -113,10 +133,7 @@ class Recovery:
         log.info("server %r: greeted anew, MCP %s", self._patient.name, greeting.hello.version)
         self._renewing = None
         self._patient.adopt(greeting)
-        waiting, self._waiting = self._waiting, []
-        for call, tries in waiting:
-            if self._sender.is_waiting(call):
-                self._sender.launch(call, tries)
+        self._go_on()
 
     async def _check(self) -> None:
         problem = ""
@@ -129,8 +146,19 @@ class Recovery:
             else:
                 self._checking = None
                 self._patient.missed()
+                self._go_on()
                 return
+        waiting, self._waiting = self._waiting, []
+        for call, _ in waiting:
+            self._sender.fail(call, problem)
         self._patient.end(problem)
+
+    def _go_on(self) -> None:
+        """Send what had to wait."""
+        waiting, self._waiting = self._waiting, []
+        for call, tries in waiting:
+            if self._sender.is_waiting(call):
+                self._sender.launch(call, tries)
 
     def _start(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"{what} {self._patient.name}")
