@@ -193,6 +193,23 @@ def test_clients_find_their_configuration_and_the_address_of_toolman(team: Kubec
     team("delete", AGENTS, "told")
 
 
+@pytest.mark.requirement("F-06", "O-12")
+def test_an_agent_that_runs_as_root_cannot_change_what_names_mean_to_its_sidecars(team: Kubectl, image: str) -> None:
+    agent = _agent("root", image)
+    agent["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"runAsUser": 0}
+    team.apply(agent)
+    team.wait(AGENTS, "root", "condition=Ready", SECONDS)
+    script = (
+        "id -u; cat /etc/hosts; for f in hosts resolv.conf; do echo 127.0.0.1 stolen >> /etc/$f && echo WRITTEN; done"
+    )
+    said = team("exec", "root", "-c", "agent", "--", "sh", "-c", f"({script}) 2>&1; true")
+    seen = team("exec", "root", "-c", "mcp-server-weather", "--", "/mcp/bin/busybox", "cat", "/etc/hosts")
+    assert said.startswith("0\n")
+    assert seen.splitlines()[-1] in said  # the name of the Pod means the same to both
+    assert "WRITTEN" not in said
+    assert "stolen" not in seen
+
+
 @pytest.mark.requirement("O-13")
 def test_an_agent_that_is_written_in_a_server_runs_and_goes_with_it(team: Kubectl, image: str) -> None:
     source = team.get(SERVERS, "weather")["spec"]["source"]
