@@ -14,7 +14,9 @@ from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.upstreams import Upstream
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.policy import ToolPolicySpec
-from mcp_operator.models.server import Header, KeyRef, MCPServerSpec, Run
+from mcp_operator.models.run import Run
+from mcp_operator.models.server import MCPServerSpec
+from mcp_operator.models.source import Header, KeyRef
 from mcp_operator.objects import Resource, parse
 from mcp_operator.settings import Settings
 from toolman.manifest import Tool

@@ -22,6 +22,7 @@ class FakeCluster(FakeOwned):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
         self.namespaces: dict[str, dict[str, str]] = {NAMESPACE: {"team": "a"}}
+        self.ending: set[str] = set()
         self.events: list[Manifest] = []
         self.writes: list[str] = []
         self.failures: dict[str, Exception] = {}
@@ -99,6 +100,8 @@ class FakeCluster(FakeOwned):
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         if namespace not in self.namespaces:
             raise cluster.NotFoundError("no such namespace")
+        if namespace in self.ending:
+            raise cluster.EndingError("it is being deleted", self.namespaces[namespace])
         return dict(self.namespaces[namespace])
 
     def emit(self, event: Manifest) -> None:
@@ -110,11 +113,33 @@ class FakeCluster(FakeOwned):
     def apply_config_map(self, manifest: Manifest) -> Manifest | None:
         self._written("apply ConfigMap")
         metadata = manifest["metadata"]
-        self.objects["configmaps", metadata["namespace"], metadata["name"]] = copy.deepcopy(manifest)
-        return copy.deepcopy(manifest)
+        place = ("configmaps", metadata["namespace"], metadata["name"])
+        if metadata.get("resourceVersion"):
+            self._check_version(place, metadata["resourceVersion"])
+        stored = copy.deepcopy(manifest)
+        stored["metadata"]["resourceVersion"] = self._next_version()
+        self.objects[place] = stored
+        return copy.deepcopy(stored)
+
+    def agent_config_maps(self, namespace: str) -> Sequence[Manifest]:
+        return [raw for raw in self._labelled("configmaps", namespace) if names.MANAGED_BY in raw["metadata"]["labels"]]
+
+    def replace_data(self, raw: Manifest, data: Mapping[str, str]) -> None:
+        self._written("replace data")
+        place = ("configmaps", raw["metadata"]["namespace"], raw["metadata"]["name"])
+        self._check_version(place, raw["metadata"]["resourceVersion"])
+        self.objects[place]["data"] |= data
+        self.objects[place]["metadata"]["resourceVersion"] = self._next_version()
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.objects.get(("pods", namespace, name)))
+
+    def agent_pods(self, namespace: str) -> Sequence[Manifest]:
+        return [{"metadata": raw["metadata"]} for raw in self._labelled("pods", namespace)]
+
+    def tell_pod(self, pod: Manifest, annotations: Mapping[str, str]) -> None:
+        metadata = pod["metadata"]
+        self.annotate_pod(metadata["namespace"], metadata["name"], metadata["uid"], annotations)
 
     def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
         self._written("judge Pod" if dry_run else "create Pod")
@@ -180,6 +205,20 @@ class FakeCluster(FakeOwned):
             raise self.unreadable
         found = self.secrets.get((namespace, name))
         return cluster.SecretData(found) if found is not None else None
+
+    def _labelled(self, plural: str, namespace: str) -> Sequence[Manifest]:
+        """Give what carries an agent's name."""
+        found = [raw for (kind, where, _), raw in self.objects.items() if (kind, where) == (plural, namespace)]
+        return copy.deepcopy([raw for raw in found if names.LABEL_AGENT in (raw["metadata"].get("labels") or {})])
+
+    def _check_version(self, place: tuple[str, str, str], version: str) -> None:
+        if place not in self.objects:
+            raise cluster.NotFoundError("gone")
+        if self.objects[place]["metadata"].get("resourceVersion") != version:
+            raise cluster.ConflictError("changed")
+
+    def _next_version(self) -> str:
+        return str(next(self._serials))
 
     def _written(self, what: str) -> None:
         self.writes.append(what)

@@ -101,9 +101,12 @@ class SharedWorld:
         return objects.parse(MCPServerSpec, self.cluster.objects["mcpservers", "team", "git"])
 
     def look(self) -> Outcome | None:
-        """Reconcile."""
+        """Reconcile, and write the status down."""
         self.cluster.writes.clear()
-        return self.shared.reconcile(self.resource, self.status)
+        found = self.shared.reconcile(self.resource, self.status)
+        stored = self.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.cluster.objects["mcpservers", "team", "git"]["status"] = stored
+        return found
 
     def rolled_out(self, replicas: int = 1) -> None:
         """Let the Deployment have what it wants."""

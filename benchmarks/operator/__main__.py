@@ -7,6 +7,7 @@ kubelet. See README.md.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from operator_processes import Operator
+    from spare_apiserver import SpareApiServer
 
 LIMIT = 1800.0
 """Seconds for anything."""
@@ -40,8 +42,9 @@ WRITES = ("create", "update", "patch", "delete")
 CREATE_NAMESPACE = Access(verb="create", resource=Resource(plural="namespaces"))
 CREATE = {plural: Access(verb="create", resource=each) for plural, each in access.OURS.items()}
 PATCH_POLICY = Access(verb="patch", resource=access.OURS[names.POLICIES], content=access.MERGE_PATCH)
-LIST_CONFIG_MAPS = Access(verb="list", resource=access.CONFIG_MAPS)
-OWNED = {"labelSelector": f"{names.MANAGED_BY}={names.MANAGER}"}
+RESOURCES = {"ConfigMaps": access.CONFIG_MAPS, "Pods": access.PODS, "statuses": access.OURS[names.AGENTS]}
+"""What a policy's change ends in, in the order in which it does."""
+OWNED = f"{names.MANAGED_BY}={names.MANAGER},{names.LABEL_AGENT}"
 
 
 def main() -> int:
@@ -82,11 +85,7 @@ def measure(given: argparse.Namespace, started: operator_processes.Operators) ->
         found["processor time of that start, s"] = cpu(operator)
         found["writes of that start"] = writes(operator)
         note("a policy changes")
-        used, written = cpu(operator), writes(operator)
-        found["policy change to all ConfigMaps, s"] = change_policy(given, requests)
-        until(operator.steady)
-        found["processor time of that change, s"] = cpu(operator) - used
-        found["writes of that change"] = writes(operator) - written
+        found |= change_policy(given, requests, operator, started.api)
         time.sleep(10)
         note("at rest")
         found |= rest(operator, given.rest)
@@ -116,28 +115,49 @@ def fill(given: argparse.Namespace, requests: kube.Requests) -> None:
     each(stranger, range(given.pods - given.objects))
 
 
-def change_policy(given: argparse.Namespace, requests: kube.Requests) -> float:
-    """Deny one more tool; give the seconds until the last ConfigMap says so."""
-    before = configs(requests)
+def change_policy(
+    given: argparse.Namespace, requests: kube.Requests, operator: Operator, api: SpareApiServer
+) -> dict[str, float]:
+    """Deny one more tool; wait until each ConfigMap says so, each Pod was told and each status tells of it."""
+    programs = [number for name in ("kube-apiserver", "etcd") if (number := api.processes.pid(name)) is not None]
+    used, written, beside = cpu(operator), writes(operator), sum(map(seconds_of, programs))
+    wait = Told(requests)
     began = time.monotonic()
     requests(PATCH_POLICY, name="cap-0", body={"spec": {"tools": {"deny": ["drop_*", "read"]}}})
+    found: dict[str, float] = {}
+    for what, resource in RESOURCES.items():
+        until(functools.partial(wait.reached, resource, given.objects), 0.5)
+        found[f"policy change to all {what}, s"] = time.monotonic() - began
+        found[f"processor time until then ({what}), s"] = cpu(operator) - used
+    until(operator.steady)
+    found["processor time of that change, s"] = cpu(operator) - used
+    found["... of the API server and etcd, s"] = sum(map(seconds_of, programs)) - beside
+    found["writes of that change"] = writes(operator) - written
+    return found
 
-    def changed() -> bool:
-        now = configs(requests)
-        return sum(now[place] != before[place] for place in before) >= given.objects
 
-    until(changed, 1.0)
-    return time.monotonic() - began
+class Told:
+    """Counts what has changed since it was made, by versions alone: looking must not cost what is measured.
 
+    Args:
+        requests: To the API server.
+    """
 
-def configs(requests: kube.Requests) -> dict[tuple[str, str], str]:
-    """Give toolman's configurations by namespace and name."""
-    listed = requests(LIST_CONFIG_MAPS, query=OWNED)["items"] or ()
-    return {
-        (raw["metadata"]["namespace"], raw["metadata"]["name"]): raw["data"][names.CONFIG_FILE]
-        for raw in listed
-        if names.CONFIG_FILE in raw.get("data", {})
-    }
+    def __init__(self, requests: kube.Requests) -> None:
+        self._requests = requests
+        self._before = {resource: self._versions(resource) for resource in RESOURCES.values()}
+
+    def reached(self, resource: Resource, count: int) -> bool:
+        """Say whether there is another version of so many objects."""
+        before = self._before[resource]
+        return sum(before.get(place) != version for place, version in self._versions(resource).items()) >= count
+
+    def _versions(self, resource: Resource) -> dict[tuple[str, str], str]:
+        right = Access(verb="list", resource=resource, accept=access.METADATA_LIST)
+        query = {} if resource.group else {"labelSelector": OWNED}
+        listed = self._requests(right, query={**query, "resourceVersion": "0"})["items"] or ()
+        places = ((raw["metadata"]["namespace"], raw["metadata"]["name"]) for raw in listed)
+        return dict(zip(places, (raw["metadata"]["resourceVersion"] for raw in listed), strict=True))
 
 
 def rest(operator: Operator, seconds: float) -> dict[str, float]:
@@ -181,8 +201,13 @@ def writes(operator: Operator) -> int:
 
 
 def cpu(operator: Operator) -> float:
+    """Give the seconds of processor time that an operator has used."""
+    return seconds_of(operator.process.pid)
+
+
+def seconds_of(number: int) -> float:
     """Give the seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{operator.process.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 

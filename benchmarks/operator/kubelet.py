@@ -20,6 +20,7 @@ from mcp_operator.access import Access, Resource
 if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest
 
+WATCH_PODS = Access(verb="watch", resource=access.PODS)
 PATCH_STATUS = Access(verb="patch", resource=Resource(plural="pods", sub="status"), content=access.MERGE_PATCH)
 HANDS = 4
 ADDRESS = "127.0.0.1"
@@ -66,7 +67,7 @@ class Kubelet:
             try:
                 version = version or self._list()
                 query = {"watch": "true", "labelSelector": watches.SELECTOR, "resourceVersion": version}
-                for event in self._requests.stream(access.WATCH_PODS, "", {**query, "timeoutSeconds": "300"}):
+                for event in self._requests.stream(WATCH_PODS, "", {**query, "timeoutSeconds": "300"}):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._look(event["object"])
             except cluster.ClusterError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubectl import KubectlError
 from mcp_operator import names
+from mcp_operator.models.base import NAME_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,6 +186,14 @@ def test_what_is_not_the_operators_is_the_tenants_own(enforced: Kubectl) -> None
 GUARD = "git-guard-5d4f8b9c7d-x2x4z"
 
 
+def _cut(server: str) -> str:
+    """Name a Pod of a guard as Kubernetes does where that is long: 58 characters of the beginning, and five more."""
+    return f"{server}-guard-5d4f8b9c7d-"[:58] + "x2x4z"
+
+
+LONG_GUARD, LONGISH_GUARD = _cut("n" * NAME_LIMIT), _cut("n" * 41)
+
+
 def _connect(kubectl: Kubectl, how: str) -> str:
     path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{how}"
     return _refusal(kubectl, TENANT, "create", "--raw", path, "-f", "/dev/null")
@@ -201,6 +210,9 @@ def _connect(kubectl: Kubectl, how: str) -> str:
         f"{GUARD}/exec?command=env",
         f"{GUARD}/attach",
         f"{GUARD}/portforward?ports=8000",
+        f"{LONG_GUARD}/exec?command=env",
+        f"{LONG_GUARD}/portforward?ports=8000",
+        f"{LONGISH_GUARD}/attach",
     ],
 )
 def test_a_tenant_cannot_enter_where_rules_and_secrets_are(enforced: Kubectl, how: str) -> None:
@@ -209,7 +221,12 @@ def test_a_tenant_cannot_enter_where_rules_and_secrets_are(enforced: Kubectl, ho
 
 @pytest.mark.parametrize(
     "how",
-    ["dev/exec?command=env&container=agent", "dev/exec?command=env", "dev/portforward?ports=8000"],
+    [
+        "dev/exec?command=env&container=agent",
+        "dev/exec?command=env",
+        "dev/portforward?ports=8000",
+        "my-guard-service/portforward?ports=8000",
+    ],
 )
 def test_a_tenant_may_enter_the_agents_own_container(enforced: Kubectl, how: str) -> None:
     refusal = _connect(enforced, how)

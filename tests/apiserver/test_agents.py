@@ -19,7 +19,8 @@ from mcp_operator.kube import Kubernetes
 from mcp_operator.manifests import injection
 from mcp_operator.manifests.pod import agent_pod
 from mcp_operator.manifests.upstreams import Upstream
-from mcp_operator.models.server import Header, KeyRef, MCPServerSpec
+from mcp_operator.models.server import MCPServerSpec
+from mcp_operator.models.source import Header, KeyRef
 from mcp_operator.outcomes import Done
 from mcp_operator.reconcile import in_place, inline_agent
 from mcp_operator.reconcile.agent import AgentReconciler
@@ -127,6 +128,26 @@ def test_images_of_servers_are_changed_in_a_pod_and_nothing_else_of_it(
             api.change_images({**before, "metadata": {**before["metadata"], "uid": "another"}}, change.images, {})
         with pytest.raises(cluster.ConflictError):
             api.annotate_pod(kubectl.namespace, "dev", "another", {"a": "b"})
+
+
+@pytest.mark.requirement("O-11")
+def test_images_of_several_servers_are_changed_at_once_whatever_their_order(
+    spare_apiserver: SpareApiServer, api: Kubernetes
+) -> None:
+    with spare_apiserver.namespace("in-place") as kubectl:
+        of = agent("time", "git", template=TEMPLATE)
+        made = agent_pod(of, [running("time"), running("git")], "hash", SETTINGS)
+        made["metadata"]["namespace"] = kubectl.namespace
+        api.create_pod(made)
+        before = kubectl.get("pod", "dev")
+        wanted = agent_pod(of, [replace(running(each), image=NEW) for each in ("time", "git")], "hash", SETTINGS)
+        change = in_place.change(before, wanted, NOW)
+        for images in (change.images, dict(reversed(change.images.items()))):
+            api.change_images(before, images, change.annotations)
+        after = kubectl.get("pod", "dev")
+        assert in_place.difference(after, wanted) == "none"
+        order = [each["name"] for each in after["spec"]["initContainers"]]
+        assert order == [each["name"] for each in before["spec"]["initContainers"]]
 
 
 @pytest.mark.requirement("O-05")

@@ -172,6 +172,8 @@ def test_the_operators_own_agents_pods_are_made_without_asking(world: World) -> 
     ("spec", "labels", "text"),
     [
         ({}, {names.LABEL_AGENT: "nobody"}, "there is no MCPAgent nobody in namespace"),
+        # The API server asks before it looks at labels itself.
+        ({}, {names.LABEL_AGENT: "../../team/mcpagents/dev"}, "is not the name of an MCPAgent"),
         ({"hostNetwork": True}, LABEL, "spec.hostNetwork: the Pod needs a network of its own"),
         ({"shareProcessNamespace": True}, LABEL, "spec.shareProcessNamespace"),
         ({"initContainers": [{"name": "toolman", "image": "evil:1"}]}, LABEL, "spec.initContainers[0].name"),

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mcp_operator import crds
 from operator_processes import agent, exists, is_ready, operators, server, wait
 
 if TYPE_CHECKING:
@@ -36,10 +37,25 @@ def test_an_api_server_that_restarts_is_gone_on_with(own_apiserver: SpareApiServ
 
 
 @pytest.mark.requirement("O-31")
-def test_an_operator_that_is_killed_during_a_build_leaves_the_same_end_to_the_next(
-    spare_apiserver: SpareApiServer, tmp_path: Path
+def test_an_operator_that_is_there_before_the_definitions_waits_for_them(
+    own_apiserver: SpareApiServer, tmp_path: Path
 ) -> None:
-    with spare_apiserver.namespace("killed") as kubectl, operators(spare_apiserver, tmp_path) as started:
+    with own_apiserver.namespace("early") as kubectl, operators(own_apiserver, tmp_path) as started:
+        own_apiserver.kubectl("delete", "crd", *(kind.crd for kind in crds.KINDS))
+        operator = started.start()
+        wait(lambda: "waiting for the definitions" in operator.log.read_text())
+        assert not operator.is_ready
+        own_apiserver.apply_definitions()
+        kubectl.apply(server("one"))
+        wait(lambda: is_ready(kubectl, "mcpserver", "one"), lambda: operator.log.read_text()[-3000:])
+        wait(lambda: operator.is_ready)
+
+
+@pytest.mark.requirement("O-31")
+def test_an_operator_that_is_killed_during_a_build_leaves_the_same_end_to_the_next(
+    own_apiserver: SpareApiServer, tmp_path: Path
+) -> None:
+    with own_apiserver.namespace("killed") as kubectl, operators(own_apiserver, tmp_path) as started:
         first = started.start()
         (tmp_path / "hold").touch()
         kubectl.apply(server("one"), agent("dev", "one"))

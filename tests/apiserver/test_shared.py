@@ -12,7 +12,8 @@ import operator_processes
 import pytest
 from agent_world import SETTINGS
 from guard_world import AUDIENCE, PING, World, caller, layer
-from mcp_operator import kube, names, objects
+from mcp_operator import kube, names, objects, status
+from mcp_operator.cluster import SERVER
 from mcp_operator.events import Recorder
 from mcp_operator.models.server import MCPServerSpec
 from mcp_operator.models.status import MCPServerStatus
@@ -69,9 +70,11 @@ class Place:
         self.status = MCPServerStatus.model_validate({"image": image})
 
     def look(self) -> object:
-        """Reconcile."""
+        """Reconcile, and write the status down."""
         raw = self.kubectl.get("mcpserver", "git")
-        return self.shared.reconcile(objects.parse(MCPServerSpec, raw), self.status)
+        found = self.shared.reconcile(objects.parse(MCPServerSpec, raw), self.status)
+        status.write(self.api, SERVER, raw, self.status)
+        return found
 
     def versions(self) -> dict[str, str]:
         """Give the versions of everything in the namespace."""

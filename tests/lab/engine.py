@@ -67,8 +67,8 @@ def _start(settings: Settings) -> None:
     if not before.exists():
         before.write_text(json.dumps(kernel.forwarding()))
     processes = _processes(settings)
-    for name in ("dockerd.pid", "exec/containerd/containerd.pid"):
-        if not using(folder, DAEMONS):  # its number may be another process's by now, and dockerd would believe it
+    for name, daemon in (("dockerd.pid", "dockerd"), ("exec/containerd/containerd.pid", "containerd")):
+        if not using(folder, (daemon,)):  # its number may be another process's by now, and dockerd would believe it
             (folder / name).unlink(missing_ok=True)
     dockerd = packages.which("dockerd") or "dockerd"
     processes.start(

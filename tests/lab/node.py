@@ -195,7 +195,9 @@ def remove_traces(layout: Layout) -> None:
 
 
 def _exemptions() -> list[tuple[str, ...]]:
-    return [(way, places.POD_NETWORK, "-j", "ACCEPT") for way in ("-s", "-d")]
+    # Not to a Service's own address: what gets so far is for one without Pods, which kube-proxy refuses further on.
+    towards = ("-s", places.POD_NETWORK, "!", "-d", places.SERVICE_NETWORK, "-j", "ACCEPT")
+    return [towards, ("-d", places.POD_NETWORK, "-j", "ACCEPT")]
 
 
 def _containers(layout: Layout, *argv: str) -> subprocess.CompletedProcess[str]:

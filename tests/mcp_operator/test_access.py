@@ -52,7 +52,7 @@ def test_what_is_applied_may_also_be_created() -> None:
 def test_a_request_is_made_with_a_right_and_never_with_a_path_of_its_own() -> None:
     sources = {path.name: path.read_text() for path in PACKAGE.glob("kube*.py")}
     assert "/api" not in "".join(text for name, text in sources.items() if name != "kube.py")
-    assert sources["kube.py"].count("param_serialize") == 1
+    assert sources["kube.py"].count("_connection.send(") == 1
 
 
 def test_secrets_are_read_by_name_and_never_listed_watched_or_deleted() -> None:
@@ -72,6 +72,16 @@ def test_what_needs_a_cluster_role_in_a_namespaced_installation_is_small() -> No
         right.resource.full for right in rights if right.verb not in {"get", "list", "watch"} and not right.name
     }
     assert changing == {"toolpolicies/status"} | reviews
+
+
+def test_what_one_feature_alone_needs_is_marked_so_that_the_chart_can_leave_it_out() -> None:
+    marked = {right.resource.plural: right.feature for right in access.every() if right.feature}
+    assert marked == {
+        "mutatingwebhookconfigurations": "injection",
+        "validatingwebhookconfigurations": "injection",
+        "tokenreviews": "readApi",
+        "subjectaccessreviews": "readApi",
+    }
 
 
 @pytest.mark.parametrize("right", list(access.every()), ids=str)
@@ -96,7 +106,7 @@ def test_rules_name_each_resource_once_with_all_its_verbs() -> None:
 
 
 def test_paths_are_those_of_the_api() -> None:
-    assert kube.path(access.GET_POD, "team", "a b") == "/api/v1/namespaces/team/pods/a%20b"
+    assert kube.path(access.GET_POD, "team", "a.b") == "/api/v1/namespaces/team/pods/a.b"
     assert kube.path(access.LIST_OURS["toolpolicies"]) == "/apis/toolman.dev/v1alpha1/toolpolicies"
     status = "/apis/toolman.dev/v1alpha1/namespaces/t/mcpagents/dev/status"
     assert kube.path(access.PATCH_STATUS["mcpagents"], "t", "dev") == status

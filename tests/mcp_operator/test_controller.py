@@ -189,3 +189,16 @@ def test_who_comes_now_and_then_comes_a_little_later_each_time_and_never_before_
         due.append(queue.waiting()[0])
     assert due[0] == 0
     assert 0 < due[1] < due[2] == len(keys)
+
+
+@pytest.mark.requirement("O-32")
+def test_of_what_is_in_a_namespace_that_is_going_nothing_is_said_and_nothing_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue, reconciler = WorkQueue(), Scripted(fail(cluster.EndingError("going")))
+    with caplog.at_level(logging.INFO):
+        controller = run(queue, reconciler, Key("A", "team", "one"))
+        assert reconciler.done.wait(BOUND)
+        assert controller.stop(BOUND)
+    assert caplog.messages == []
+    assert queue._due == {}

@@ -112,7 +112,8 @@ def test_the_first_tools_of_an_agent_are_no_change_of_policy() -> None:
     some = MCPAgentStatus(tools=AgentTools(visible=1, total=1, names=["a"]), pod_name="dev")
     other = MCPAgentStatus(tools=AgentTools(visible=1, total=1, names=["b"]), pod_name="dev")
     assert events.of_agent(none, some) == []
-    assert [each.note for each in events.of_agent(some, other)] == ["1 of 1 tools are visible now: 1 came, 1 went"]
+    (event,) = events.of_agent(some, other)
+    assert event.note == "1 of 1 tools are visible now: 1 came (b), 1 went (a)"
 
 
 @pytest.mark.requirement("O-02")

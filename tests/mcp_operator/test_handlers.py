@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import kopf
 import pytest
 from mcp_operator import handlers
 from mcp_operator.cluster import AGENT, SERVER
@@ -69,3 +70,13 @@ def test_kopf_has_no_handler_for_which_it_would_mark_objects() -> None:
     assert len(registry._watching.get_all_handlers()) == 4
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
+
+
+@pytest.mark.requirement("O-36")
+def test_kopf_keeps_and_compares_nothing_of_an_object() -> None:
+    settings = kopf.OperatorSettings()
+    asyncio.run(handlers._configure(settings))
+    kept = settings.persistence.diffbase_storage
+    body = kopf.Body({"metadata": {"name": "one"}, "spec": {"a": 1}})
+    assert dict(kept.build(body=body)) == {}
+    assert kept.fetch(body=body) is None

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kubernetes import client
 from mcp_operator import access, cluster
-from mcp_operator.cluster import POLICY, SERVER
+from mcp_operator.cluster import AGENT, POLICY, SERVER
 from mcp_operator.kube import Kubernetes, connect
 from mcp_operator.metrics import Metrics
 
@@ -86,6 +86,33 @@ def test_what_the_api_server_refuses_becomes_our_error_with_its_text(
     api.answers = [(code, {"message": "because"})]
     with pytest.raises(error, match="because"):
         kube.namespace_labels("team")
+
+
+@pytest.mark.requirement("O-32")
+def test_a_namespace_that_is_being_deleted_is_told_from_one_that_may_not_be_used(api: Api, kube: Kubernetes) -> None:
+    going = {"message": "forbidden", "details": {"causes": [{"reason": "NamespaceTerminating", "field": "x"}]}}
+    api.answers = [(403, going), (200, {"metadata": {"labels": {"a": "b"}, "deletionTimestamp": "now"}})]
+    with pytest.raises(cluster.EndingError, match="forbidden"):
+        kube.create_pod({"metadata": {"namespace": "team", "name": "one"}})
+    with pytest.raises(cluster.EndingError) as caught:
+        kube.namespace_labels("team")
+    assert caught.value.labels == {"a": "b"}
+
+
+def test_only_the_layers_of_a_config_map_as_it_was_read_are_replaced_and_its_pod_is_told(
+    api: Api, kube: Kubernetes
+) -> None:
+    api.answers = [(200, {"items": [{"n": 1}]}), (200, {"items": None}), (200, {}), (200, {})]
+    assert kube.agent_config_maps("team") == [{"n": 1}]
+    assert kube.agent_pods("team") == []
+    place = {"namespace": "team", "name": "one"}
+    kube.replace_data({"metadata": {**place, "resourceVersion": "7"}}, {"a": "b"})
+    kube.tell_pod({"metadata": {**place, "uid": "u"}}, {"c": "d"})
+    assert "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmcp-operator%2Ctoolman.dev%2Fagent" in api.requests[0][1]
+    assert [request[3] for request in api.requests[2:]] == [
+        {"metadata": {"resourceVersion": "7"}, "data": {"a": "b"}},
+        {"metadata": {"uid": "u", "annotations": {"c": "d"}}},
+    ]
 
 
 def test_an_answer_that_is_no_status_is_an_error_too(api: Api, kube: Kubernetes) -> None:
@@ -225,6 +252,25 @@ def test_only_what_is_served_is_listed(api: Api, kube: Kubernetes) -> None:
     served.list(POLICY)
     paths = [request[1].partition("?")[0].removeprefix("/apis/toolman.dev/v1alpha1/") for request in api.requests]
     assert paths == ["namespaces/a/mcpservers", "namespaces/b/mcpservers", "namespaces/a/mcpservers", "toolpolicies"]
+
+
+@pytest.mark.requirement("O-34")
+@pytest.mark.parametrize(
+    "name", ["../../other/mcpagents/dev", "dev/status", "..", ".", "%2e%2e", "dev?watch=1", "a\nb"]
+)
+def test_a_name_never_leads_elsewhere(api: Api, kube: Kubernetes, name: str) -> None:
+    assert kube.get(AGENT, "team", name) is None
+    assert api.requests == []
+    with pytest.raises(cluster.NotFoundError):
+        kube.namespace_labels(name)
+    assert kube.secret(name, "own") is None
+    assert api.requests == []
+
+
+def test_names_of_roles_may_have_colons(api: Api, kube: Kubernetes) -> None:
+    api.answers = [(200, {"metadata": {"name": "system:a.b-c"}})]
+    kube.get(POLICY, "", "system:a.b-c")
+    assert api.requests[0][1] == "/apis/toolman.dev/v1alpha1/toolpolicies/system%3Aa.b-c"
 
 
 @pytest.mark.requirement("O-35")

@@ -57,8 +57,8 @@ class Time:
         return self.now
 
 
-def candidate(server: Server, identity: str, time: Time) -> Lease:
-    return Lease(server, "mcp-system", identity, time, retry=0.005)
+def candidate(server: Server, identity: str, time: Time, place: str = "") -> Lease:
+    return Lease(server, "mcp-system", identity, time, retry=0.005, place=place)
 
 
 @pytest.mark.requirement("F-08")
@@ -80,6 +80,15 @@ def test_a_lease_that_is_not_renewed_can_be_taken_after_its_duration() -> None:
     assert second._attempt() == "second"
     assert server.stored is not None
     assert server.stored["spec"]["leaseTransitions"] == 1
+
+
+@pytest.mark.requirement("O-31")
+def test_who_is_started_again_in_the_same_place_takes_the_lease_of_the_one_that_died_at_once() -> None:
+    server, time = Server(), Time()
+    candidate(server, "host_pod_first", time, "host_pod_").acquire(threading.Event())
+    assert candidate(server, "host_other_second", time, "host_other_")._attempt() == "host_pod_first"
+    assert candidate(server, "host_third", time)._attempt() == "host_pod_first"
+    assert candidate(server, "host_pod_fourth", time, "host_pod_")._attempt() == "host_pod_fourth"
 
 
 def test_each_renewal_starts_the_duration_anew() -> None:

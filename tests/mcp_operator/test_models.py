@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from examples import agent, server
-from mcp_operator.models.server import MCPServerSpec, Resources
+from mcp_operator.models.run import Resources
+from mcp_operator.models.server import MCPServerSpec
 from mcp_operator.objects import InvalidSpecError
 from pydantic import ValidationError
 

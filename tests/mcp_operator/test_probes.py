@@ -28,6 +28,18 @@ def test_what_only_a_restart_mends_makes_it_unhealthy_and_says_what_it_is() -> N
     assert asked.answer("/readyz")[0] == 503
 
 
+def test_why_it_is_to_be_started_again_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Probes(Metrics())
+    problem = ["worker-3 has ended"]
+    asked.alive_while(lambda: problem[0])
+    for path in ("/readyz", "/healthz", "/healthz"):
+        asked.answer(path)
+    assert caplog.messages == ["not healthy, to be started again: worker-3 has ended"]
+    problem[0] = ""
+    asked.answer("/healthz")
+    assert len(caplog.messages) == 1
+
+
 def test_what_passes_makes_it_unready_and_never_unhealthy() -> None:
     asked = Probes(Metrics())
     asked.ready_while(lambda: "not watching pods")

@@ -193,6 +193,14 @@ def test_every_spelling_of_this_machine_is_refused(host: str) -> None:
     assert told.value.reason == "AddressRefused"
 
 
+@pytest.mark.parametrize("url", ["https://mcp.example.com:99999/mcp", "https://[::1/mcp", "https:///mcp"])
+def test_a_url_that_cannot_be_used_is_the_owners_to_correct(url: str) -> None:
+    with pytest.raises(BuildError) as told:
+        remote.greet(Target(url=url, transport="streamable-http"), look_up=lambda *_: ["8.8.8.8"])
+    assert (told.value.reason, told.value.transient) == ("RemoteRefused", False)
+    assert "spec.source.remote.url" in told.value.hint
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_a_redirect_leads_nowhere_else(server: Server) -> None:
     with running() as other:

@@ -62,10 +62,10 @@ def test_toolman_gets_headers_and_authorities_of_a_remote_server() -> None:
 
 
 def test_the_kubelet_gets_what_the_image_is_pulled_with() -> None:
-    assert server_references.of_kubelet(SPEC) == [Reference("Secret", "pull")]
+    assert server_references.of_kubelet(SPEC) == [Reference("Secret", "pull", pulls=True)]
     source = {"image": {"reference": "r.test/x", "pullSecretRef": {"name": "own"}}}
     image = MCPServerSpec.model_validate({"source": source, "run": {"imagePullSecrets": [{"name": "own"}]}})
-    assert server_references.of_kubelet(image) == [Reference("Secret", "own")]
+    assert server_references.of_kubelet(image) == [Reference("Secret", "own", pulls=True)]
 
 
 def test_no_secret_of_a_server_is_left_out_of_those_that_agents_may_not_have() -> None:

@@ -28,6 +28,14 @@ SPELLINGS = (
     "ssh://git@github.com:22/acme/tools",
     "ssh://git@github.com:443/acme/tools",
     "https://github.com:8443/acme/tools?x=1",
+    # git and curl decode a host, and then take these letters for plain ones
+    "https://%67ithub.com/acme/tools",
+    "ssh://git@github%2Ecom/acme/tools",
+    "https://%EF%BD%87ithub.com/acme/tools",
+    "ssh://git@[github.com]/acme/tools",
+    "ssh://github.com%2F@example.org/acme/tools",
+    "ssh://[github.com]@example.org/acme/tools",
+    "ssh://git@github.com%3A22/acme/tools",
 )
 
 
@@ -98,6 +106,25 @@ def test_another_repository_is_not_targeted(url: str) -> None:
 )
 def test_an_allowed_repository_must_be_the_very_one(url: str, *, allowed: bool) -> None:
     assert source_globs.allows("git:https://github.com/acme/*", git(url)) is allowed
+
+
+@pytest.mark.parametrize(
+    "authority",
+    [
+        "elsewhere.example%2F@github.com",  # git decodes first and then looks for the slash
+        "git@elsewhere.example%2F@github.com",
+        "[2001:db8::bad]@github.com",  # and takes what is in brackets
+        "git@[2001:db8::bad]@github.com",
+        "git%40elsewhere.example%2f@github.com",
+        "a@b@github.com",
+        "git@github.com%00",
+    ],
+)
+def test_nothing_before_a_host_leads_to_another_one(authority: str) -> None:
+    url = f"ssh://{authority}/acme/tools"
+    assert not source_globs.allows("git:https://github.com/acme/*", git(url))
+    assert not source_globs.allows("git:*://*/*", git(url))
+    assert source_globs.targets("https://elsewhere.example/*", git(url))
 
 
 def test_a_wildcard_in_a_host_does_not_reach_into_the_path() -> None:

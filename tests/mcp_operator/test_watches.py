@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.requirement("O-30")]
 
 BOUND = 10
-PODS = (Watched(access.LIST_PODS, access.WATCH_PODS),)
+PODS = (Watched(access.LIST_PODS_METADATA, access.WATCH_PODS),)
 DEV, OTHER = Key("MCPAgent", "team", "dev"), Key("MCPAgent", "team", "other")
 
 

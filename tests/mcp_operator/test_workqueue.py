@@ -169,6 +169,69 @@ def test_after_an_event_nobody_is_given_what_is_older_not_even_when_he_has_faile
     assert queue.woken(ONE) >= 50
 
 
+def of(namespace: str, count: int, kind: str = "MCPAgent") -> list[Key]:
+    return [Key(kind, namespace, str(number)) for number in range(count)]
+
+
+@pytest.mark.requirement("O-30")
+def test_a_namespace_with_many_keys_leaves_workers_to_the_others() -> None:
+    queue = WorkQueue(Time(), share=2)
+    many, few = of("many", 4), of("few", 2)
+    for key in [*many, *few]:
+        queue.add(key)
+    assert [ready(queue) for _ in range(5)] == [*many[:2], *few, None]
+    queue.done(few[0])
+    assert ready(queue) is None
+    queue.done(many[1])
+    assert [ready(queue), ready(queue)] == [many[2], None]
+    queue.done(many[0])
+    queue.done(many[2])
+    assert [ready(queue), ready(queue)] == [many[3], None]
+
+
+@pytest.mark.requirement("O-30")
+def test_what_waits_for_its_namespaces_share_is_not_lost_when_it_is_asked_for_again() -> None:
+    time = Time()
+    queue = WorkQueue(time, share=1)
+    first, second, third = of("team", 3)
+    for key in (first, second, third):
+        queue.add(key, 5)
+    time.now = 10
+    assert [ready(queue), ready(queue)] == [first, None]
+    queue.add(second)
+    queue.add(first)  # it has changed meanwhile
+    queue.done(first)
+    taken = []
+    while (found := ready(queue)) is not None:
+        taken.append(found)
+        queue.done(found)
+    assert sorted(taken) == [first, second, third]
+
+
+@pytest.mark.requirement("O-20")
+def test_urgent_keys_and_those_of_no_namespace_have_no_share() -> None:
+    queue = WorkQueue(Time(), urgent={"Layers"}, share=1)
+    keys = [*of("team", 2, "Layers"), *of("", 2, "ToolPolicy"), *of("team", 1)]
+    for key in keys:
+        queue.add(key)
+    assert [ready(queue) for _ in range(6)] == [*keys, None]
+
+
+@pytest.mark.requirement("O-30")
+def test_a_worker_that_waits_hears_that_its_namespaces_share_is_free() -> None:
+    queue = WorkQueue(share=1)
+    first, second = of("team", 2)
+    queue.add(first)
+    queue.add(second)
+    assert queue.get() == first
+    taken: list[Key | None] = []
+    worker = threading.Thread(target=lambda: taken.append(queue.get()), daemon=True)
+    worker.start()
+    queue.done(first)
+    worker.join(BOUND)
+    assert taken == [second]
+
+
 @pytest.mark.requirement("O-36", "O-30")
 def test_a_worker_knows_whether_anything_has_called_for_the_look() -> None:
     time = Time()
@@ -191,3 +254,29 @@ def test_a_worker_knows_whether_anything_has_called_for_the_look() -> None:
     time.now += 2 * delay
     assert called()
     assert not is_uncalled()
+
+
+@pytest.mark.requirement("O-14", "O-36")
+def test_what_is_urgent_goes_before_all_that_is_due_and_never_before_it_is_due_itself() -> None:
+    time = Time()
+    queue = WorkQueue(time, urgent={"Layers"})
+    soon = Key("Layers", "", "team")
+    queue.add(ONE)
+    queue.add(TWO)
+    queue.add(soon, 5)
+    assert ready(queue) == ONE
+    time.now = 5
+    queue.add(ONE)
+    queue.done(ONE)
+    assert [ready(queue) for _ in range(4)] == [soon, TWO, ONE, None]
+
+
+def test_a_key_that_comes_again_while_it_is_worked_on_is_taken_once() -> None:
+    queue = WorkQueue(Time())
+    queue.add(ONE)
+    assert ready(queue) == ONE
+    for _ in range(2):
+        queue.add(ONE)
+        assert ready(queue) is None
+    queue.done(ONE)
+    assert [ready(queue), ready(queue)] == [ONE, None]

@@ -17,6 +17,7 @@ FILES = {
 }
 
 CONFIGURATIONS = {f"config/{name}" for name in client_config.FILES.values()}
+NAMES = {"etc/hosts", "etc/resolv.conf"}
 
 
 @pytest.fixture(name="source")
@@ -50,7 +51,7 @@ def test_everything_is_copied_readable_by_all_and_writable_by_none_but_the_owner
     finally:
         os.umask(previous)
     found = contents(target)
-    assert found.keys() == FILES.keys() | CONFIGURATIONS
+    assert found.keys() == FILES.keys() | CONFIGURATIONS | NAMES
     assert {mode for name, (_, mode) in found.items() if name.startswith("bin/")} == {0o755}
     assert found["lib/spawner.sh"] == ("spawn", 0o644)
     assert {path.stat().st_mode & 0o7777 for path in target.rglob("*") if path.is_dir()} == {0o755}
@@ -60,6 +61,20 @@ def test_everything_is_copied_readable_by_all_and_writable_by_none_but_the_owner
 def test_the_start_script_names_the_place_where_it_was_installed(source: Path, target: Path) -> None:
     install(str(source), f"{target}/", {})
     assert (target / "bin/mcp-wrapper").read_text() == f"#!{target}/bin/busybox sh\nexec {target}/lib/loader\n"
+
+
+@pytest.mark.requirement("F-06")
+def test_what_names_mean_is_kept_as_it_is_at_the_start(
+    source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "etc"
+    here.mkdir()
+    (here / "hosts").write_text("192.0.2.7 web-1\n")
+    monkeypatch.setattr(installer, "HERE", str(here))
+    install(str(source), str(target), {})
+    assert contents(target)["etc/hosts"] == ("192.0.2.7 web-1\n", 0o644)
+    # Always there: in place of a file that is not, a folder would be mounted.
+    assert contents(target)["etc/resolv.conf"] == ("", 0o644)
 
 
 def test_installing_again_touches_nothing_that_is_as_it_should_be(source: Path, target: Path) -> None:

@@ -50,6 +50,18 @@ class ExpiredError(NotFoundError):
     """A list or a watch cannot be gone on with from there: it is to be begun anew."""
 
 
+class EndingError(NotFoundError):
+    """The namespace is being deleted: nothing can be made in it any more, and what is in it goes.
+
+    Attributes:
+        labels: Its labels, where it was itself that was read.
+    """
+
+    def __init__(self, message: str, labels: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.labels = labels or {}
+
+
 class ConflictError(ClusterError):
     """The object has changed, is another one of that name, or exists already."""
 
@@ -98,6 +110,7 @@ class Objects(Protocol):
 
         Raises:
             NotFoundError: It is gone.
+            EndingError: It is being deleted.
         """
 
     def emit(self, event: Manifest) -> None:
@@ -111,10 +124,28 @@ class Workloads(Protocol):
         """Read a ConfigMap; None when it is not there."""
 
     def apply_config_map(self, manifest: Manifest) -> Manifest | None:
-        """Apply a ConfigMap as our field manager; give it as it is stored, where that is known."""
+        """Apply a ConfigMap as our field manager; give it as it is stored, where that is known.
+
+        Raises:
+            ConflictError: It has changed since the version that the manifest gives, if it gives one.
+        """
+
+    def agent_config_maps(self, namespace: str) -> Sequence[Manifest]:
+        """Read the ConfigMaps of a namespace's agents."""
+
+    def replace_data(self, raw: Manifest, data: Mapping[str, str]) -> None:
+        """Set data of the very ConfigMap ``raw`` as it was read.
+
+        Raises:
+            NotFoundError: It is gone.
+            ConflictError: It has changed since.
+        """
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """Read a Pod; None when it is not there."""
+
+    def agent_pods(self, namespace: str) -> Sequence[Manifest]:
+        """Read the metadata of the Pods of a namespace that carry an agent's name."""
 
     def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
         """Create a Pod, or only let the API server judge it.
@@ -130,6 +161,14 @@ class Workloads(Protocol):
 
     def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> Manifest | None:
         """Set annotations of this very Pod; give it as it is stored, where that is known.
+
+        Raises:
+            NotFoundError: It is gone.
+            ConflictError: It is another Pod of that name.
+        """
+
+    def tell_pod(self, pod: Manifest, annotations: Mapping[str, str]) -> None:
+        """Set annotations of this very Pod, of which no more than the metadata is known.
 
         Raises:
             NotFoundError: It is gone.

@@ -20,7 +20,8 @@ READY: Final = "Ready"
 MCPServer: the newest revision that its source means is verified and is what agents get. While a new one is built, or
 after it failed, it is false and the last good one stays in service. A source that cannot be looked up for a while
 changes nothing; a remote server that does not answer makes it false. With a new revision that waits for approval it
-stays true.
+stays true, and so it does while the same revision is built or verified once more for other settings or base images, and
+while Pods of a shared server are replaced one after the other: `Reconciling` tells of both.
 """
 STALLED: Final = "Stalled"
 """Present while nothing will happen until somebody changes something."""
@@ -120,7 +121,9 @@ made from it is taken out of service: agents get none of its tools."""
 
 # --- reasons of a shared MCPServer
 ROLLING_OUT: Final = "RollingOut"
-"""Pods of the server are being made, or replaced one after the other; the message has what they wait for."""
+"""Pods of the server are being made, and fewer than wanted take calls; the message has what they wait for."""
+REPLACING_PODS: Final = "ReplacingPods"
+"""As many Pods as wanted take calls, and are being replaced one after the other; `Ready` stays as it is meanwhile."""
 SCALED_TO_ZERO: Final = "ScaledToZero"
 """run.shared.replicas is 0: there are no Pods."""
 GUARD_NAME_TAKEN: Final = "GuardNameTaken"

@@ -108,6 +108,9 @@ class Controller:
         except cluster.UnreachableError as error:
             logger.info("%s: %s; again in %.1f s", key, error, self._queue.retry(key, error.retry_after or 0.0))
             return "unreachable"
+        except cluster.EndingError as error:
+            logger.debug("%s: %s; nothing more is done about it", key, error)
+            delay = None
         except (cluster.ConflictError, cluster.NotFoundError) as error:
             logger.info("%s: %s; again in %.1f s", key, error, self._queue.retry(key))
             return "conflict"

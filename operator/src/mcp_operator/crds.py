@@ -224,13 +224,15 @@ def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[s
     return {**_resolved(targets[0], definitions), **own}
 
 
-def _shortest(default: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON a default is
-    """Leave out of an object's default what the defaults of its own fields fill in anyway."""
+def _shortest(default: Any, node: Mapping[str, Any], *, whole: bool = False) -> Any:  # noqa: ANN401 - JSON
+    """Leave out of an object's default what the defaults of its own fields fill in anyway, unless it is to be whole."""
     if not isinstance(default, dict) or "properties" not in node:
         return default
     fields = node["properties"]
-    parts = {key: _shortest(value, fields[key]) for key, value in default.items() if value is not None}
-    if "x-kubernetes-validations" in node:  # which the API server asks about a default before it fills anything in
+    # Rules are asked about a default before the API server fills anything in, however deep.
+    whole = whole or "x-kubernetes-validations" in node
+    parts = {key: _shortest(value, fields[key], whole=whole) for key, value in default.items() if value is not None}
+    if whole:
         return parts
     return {key: value for key, value in parts.items() if value != fields[key].get("default")}
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from mcp_operator import conditions, names
-from mcp_operator.cluster import ClusterError
+from mcp_operator.cluster import ClusterError, EndingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,7 @@ AGENT_GONE: Final = "AgentGone"
 RUN_SUCCEEDED: Final = "RunSucceeded"
 """MCPAgent: it ran to completion; the note says how it ended."""
 POLICY_CHANGED: Final = "PolicyChanged"
-"""MCPAgent: other tools are visible than before; the note says how many came and went."""
+"""MCPAgent: other tools are visible than before; the note says which came and went."""
 POLICY_REMOVED: Final = "PolicyRemoved"
 """MCPAgent, warning: a ToolPolicy no longer caps it, and it sees more tools for that; the note says which."""
 BECAME_READY: Final = "Ready"
@@ -93,6 +93,8 @@ class Recorder:
         for event in events:
             try:
                 self._objects.emit(self._manifest(raw, event))
+            except EndingError:
+                return  # nobody will look for them there
             except ClusterError as error:
                 logger.warning("event %s of %s not written: %s", event.reason, raw["metadata"]["name"], error)
 
@@ -194,9 +196,15 @@ def _warned(before: MCPAgentStatus, after: MCPAgentStatus) -> list[Event]:
 def _change(before: AgentTools, after: AgentTools) -> str:
     if any(len(tools.names) < tools.visible for tools in (before, after)):  # not all names are in a status
         return f"{before.visible} of {before.total} before"
-    gone = len(set(before.names) - set(after.names))
-    came = len(set(after.names) - set(before.names))
-    return f"{came} came, {gone} went"
+    came = [name for name in after.names if name not in set(before.names)]
+    gone = [name for name in before.names if name not in set(after.names)]
+    return ", ".join(f"{len(some)} {what}{_named(some)}" for some, what in ((came, "came"), (gone, "went")))
+
+
+def _named(tools: Sequence[str]) -> str:
+    """Name some tools, behind how many they are."""
+    more = ", ..." if len(tools) > NAMED_TOOLS else ""
+    return f" ({', '.join(tools[:NAMED_TOOLS])}{more})" if tools else ""
 
 
 def of_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> list[Event]:

@@ -53,7 +53,22 @@ def registry(
     return handlers
 
 
+class _NothingKept(kopf.DiffBaseStorage):
+    """Spares kopf a copy of all of which an event comes: that is for handlers of differences, of which we have none."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        """See :class:`kopf.DiffBaseStorage`."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: object) -> None:
+        """See :class:`kopf.DiffBaseStorage`."""
+
+    def store(self, **_: object) -> None:
+        """See :class:`kopf.DiffBaseStorage`."""
+
+
 async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
+    settings.persistence.diffbase_storage = _NothingKept()
     settings.posting.enabled = False  # our Events are about changes, not about log lines
     settings.networking.request_timeout = REQUEST_TIMEOUT
 

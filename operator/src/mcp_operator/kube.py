@@ -6,17 +6,19 @@ models of the package would drop fields that are newer than it. Nothing is retri
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
+import msgspec
 import urllib3
 from kubernetes import client, config
 
 from mcp_operator import cluster
+from mcp_operator.kube_http import Connection
 from mcp_operator.kube_leases import LeaseCalls
 from mcp_operator.kube_objects import ObjectCalls
 from mcp_operator.kube_owned import OwnedCalls
@@ -38,10 +40,16 @@ READ_TIMEOUT: Final = 30.0
 """Seconds for one answer; longer than an admission webhook may take."""
 WATCH_SILENCE: Final = 330.0
 """Seconds without a line of a watch, which the API server is asked to end before that."""
+_ANSWER: Final = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+_LINES: Final = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=WATCH_SILENCE)
 CONNECTIONS: Final = 32
 """Kept open; at least as many as there are worker threads."""
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.:-]*[a-z0-9])?")
+"""DNS names, and of roles also colons: nothing with a slash, and no dots alone, which would lead elsewhere."""
 
+_TERMINATING: Final = "NamespaceTerminating"
+"""As the API server names the cause."""
 _ERRORS: dict[int, type[cluster.ClusterError]] = {
     400: cluster.InvalidError,
     401: cluster.ForbiddenError,
@@ -79,6 +87,7 @@ class Requests:
 
     def __init__(self, api: client.ApiClient, observer: Observer) -> None:
         self._api = api
+        self._connection = Connection(api)
         self._observer = observer
 
     def __call__(
@@ -91,7 +100,8 @@ class Requests:
         body: Manifest | None = None,
     ) -> Manifest:
         """See :class:`mcp_operator.kube_calls.Request`."""
-        answer: Manifest = json.loads(_checked(self._send(right, path(right, namespace, name), query, body)))
+        response = self._send(right, path(right, namespace, name), query, body)
+        answer: Manifest = msgspec.json.decode(_checked(response))
         return answer
 
     def stream(self, right: Access, namespace: str, query: Mapping[str, str]) -> Iterator[Manifest]:
@@ -102,7 +112,7 @@ class Requests:
         """
         for line in self.lines(right, namespace, query=query):
             try:
-                yield json.loads(line)
+                yield msgspec.json.decode(line)
             except ValueError as error:
                 raise cluster.UnreachableError(f"a watch of {right.resource.full} broke off: {error}") from error
 
@@ -123,11 +133,11 @@ class Requests:
         try:
             if response.status not in range(200, 300):
                 _checked(response)
-            yield from response.response
+            yield from response
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise cluster.UnreachableError(f"{right.verb} of {right.resource.full} broke off: {error}") from error
         finally:
-            response.response.close()
+            response.close()
 
     def _send(
         self,
@@ -137,23 +147,17 @@ class Requests:
         body: Manifest | None = None,
         *,
         streaming: bool = False,
-    ) -> Any:  # noqa: ANN401 - the package has no types
-        request = self._api.param_serialize(
-            right.method,
-            where,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": right.accept, "Content-Type": right.content},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": right.accept, "Content-Type": right.content}
+        data = None if body is None else msgspec.json.encode(body)
+        timeout = _LINES if streaming else _ANSWER
         started, code = time.monotonic(), 0
-        timeout = (CONNECT_TIMEOUT, WATCH_SILENCE if streaming else READ_TIMEOUT)
         try:
-            response: Any = self._api.call_api(*request, _request_timeout=timeout)
-            if not streaming:
-                response.read()
+            response = self._connection.send(
+                right.method, where, query or {}, headers, data, timeout, streaming=streaming
+            )
             code = response.status
-        except (urllib3.exceptions.HTTPError, client.ApiException, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise cluster.UnreachableError(f"the Kubernetes API does not answer: {error}") from error
         finally:
             self._observer.requested(right, code, time.monotonic() - started)
@@ -262,38 +266,57 @@ def _in_cluster(configuration: Any, account: Path) -> None:  # noqa: ANN401 - th
 
 
 def path(right: Access, namespace: str = "", name: str = "") -> str:
-    """Give the path of an object, or of all of a namespace or of the cluster when there is no name."""
+    """Give the path of an object, or of all of a namespace or of the cluster when there is no name.
+
+    Raises:
+        cluster.NotFoundError: No object has such a name: some come from people before anybody has looked at them.
+    """
     resource = right.resource
+    for given in (namespace, name):
+        if given and not _NAME.fullmatch(given):
+            raise cluster.NotFoundError(f"{given!r} is the name of nothing")
     parts = [resource.root]
     if namespace:
-        parts.append(f"namespaces/{quote(namespace)}")
-    parts.append(resource.plural)
+        parts.append(f"namespaces/{quote(namespace, safe='')}")
+    if resource.plural:
+        parts.append(resource.plural)
     if name:
-        parts.append(quote(name))
+        parts.append(quote(name, safe=""))
     if resource.sub:
         parts.append(resource.sub)
     return "/".join(parts)
 
 
-def _checked(response: Any) -> bytes:  # noqa: ANN401 - the package has no types
+def _checked(response: urllib3.BaseHTTPResponse) -> bytes:
     """Give the answer's body.
 
     Raises:
         cluster.ClusterError: It is not what was asked for.
     """
-    data: bytes = response.read() or b""
+    data = response.data
     if response.status in range(200, 300):
         return data
-    error = _ERRORS.get(response.status, cluster.UnreachableError)(_message(data, response.status))
+    kind = _ERRORS.get(response.status, cluster.UnreachableError)
+    said = _said(data)
+    if kind is cluster.ForbiddenError and _is_ending(said):
+        kind = cluster.EndingError
+    error = kind(str(said.get("message") or f"the Kubernetes API answered with status {response.status}"))
     if isinstance(error, cluster.UnreachableError):
         wait = str(response.headers.get("Retry-After") or "")
         error.retry_after = float(wait) if wait.isdecimal() else None
     raise error
 
 
-def _message(data: bytes, status: int) -> str:
+def _said(data: bytes) -> Manifest:
+    """Give the status that an answer is; empty where it is none."""
     try:
-        parsed: Any = json.loads(data)
-        return str(parsed["message"])
-    except (ValueError, TypeError, KeyError):
-        return f"the Kubernetes API answered with status {status}"
+        parsed: Any = msgspec.json.decode(data)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _is_ending(said: Manifest) -> bool:
+    """Tell whether something was refused because the namespace that it would be in is being deleted."""
+    causes = (said.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == _TERMINATING for cause in causes)

@@ -20,6 +20,12 @@ PAGE: Final = 500
 class ObjectCalls(Calls):
     """See :class:`mcp_operator.cluster.Objects`."""
 
+    def served(self) -> frozenset[str]:
+        """Give the plurals of our kinds that the API server tells of."""
+        with absent_is_none():
+            return frozenset(each["name"] for each in self._request(access.DISCOVER_OURS)["resources"])
+        return frozenset()
+
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Objects`."""
         with absent_is_none():
@@ -62,8 +68,11 @@ class ObjectCalls(Calls):
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """See :class:`mcp_operator.cluster.Objects`."""
-        raw = self._request(access.GET_NAMESPACE, name=namespace)
-        return raw["metadata"].get("labels") or {}
+        metadata = self._request(access.GET_NAMESPACE, name=namespace)["metadata"]
+        labels: Mapping[str, str] = metadata.get("labels") or {}
+        if "deletionTimestamp" in metadata:
+            raise cluster.EndingError(f"namespace {namespace} is being deleted", labels)
+        return labels
 
     def emit(self, event: Manifest) -> None:
         """See :class:`mcp_operator.cluster.Objects`."""

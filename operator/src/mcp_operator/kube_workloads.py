@@ -9,7 +9,7 @@ from mcp_operator import access, cluster, names
 from mcp_operator.kube_calls import Calls, absent_is_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcp_operator.cluster import Manifest
 
@@ -27,11 +27,30 @@ class WorkloadCalls(Calls):
         """See :class:`mcp_operator.cluster.Workloads`."""
         return self._apply(access.APPLY_CONFIG_MAP, manifest)
 
+    def agent_config_maps(self, namespace: str) -> Sequence[Manifest]:
+        """See :class:`mcp_operator.cluster.Workloads`."""
+        query = {"labelSelector": f"{names.MANAGED_BY}={names.MANAGER},{names.LABEL_AGENT}"}
+        items: list[Manifest] = self._request(access.LIST_AGENT_CONFIG_MAPS, namespace, query=query)["items"]
+        return items
+
+    def replace_data(self, raw: Manifest, data: Mapping[str, str]) -> None:
+        """See :class:`mcp_operator.cluster.Workloads`."""
+        metadata = raw["metadata"]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "data": dict(data)}
+        query = {"fieldManager": names.FIELD_MANAGER}
+        self._request(access.PATCH_CONFIG_MAP, metadata["namespace"], metadata["name"], query=query, body=body)
+
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Workloads`."""
         with absent_is_none():
             return self._request(access.GET_POD, namespace, name)
         return None
+
+    def agent_pods(self, namespace: str) -> Sequence[Manifest]:
+        """See :class:`mcp_operator.cluster.Workloads`."""
+        query = {"labelSelector": names.LABEL_AGENT}
+        items: list[Manifest] | None = self._request(access.LIST_PODS_METADATA, namespace, query=query)["items"]
+        return items or []
 
     def create_pod(self, manifest: Manifest, *, dry_run: bool = False) -> None:
         """See :class:`mcp_operator.cluster.Workloads`."""
@@ -49,14 +68,12 @@ class WorkloadCalls(Calls):
 
     def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> Manifest | None:
         """See :class:`mcp_operator.cluster.Workloads`."""
-        with _another_is_conflict():
-            return self._request(
-                access.PATCH_POD,
-                namespace,
-                name,
-                query={"fieldManager": names.FIELD_MANAGER},
-                body={"metadata": {"uid": uid, "annotations": dict(annotations)}},
-            )
+        return self._annotate(access.PATCH_POD, namespace, name, uid, annotations)
+
+    def tell_pod(self, pod: Manifest, annotations: Mapping[str, str]) -> None:
+        """See :class:`mcp_operator.cluster.Workloads`."""
+        metadata = pod["metadata"]
+        self._annotate(access.TELL_POD, metadata["namespace"], metadata["name"], metadata["uid"], annotations)
 
     def change_images(self, pod: Manifest, images: Mapping[str, str], annotations: Mapping[str, str]) -> None:
         """See :class:`mcp_operator.cluster.Workloads`."""
@@ -65,7 +82,10 @@ class WorkloadCalls(Calls):
         spec = {
             # Told explicitly, since the order is that of the start.
             "$setElementOrder/initContainers": [{"name": each["name"]} for each in listed],
-            "initContainers": [{"name": name, "image": image} for name, image in images.items()],
+            # In the same order: the API server refuses a list in another one.
+            "initContainers": [
+                {"name": each["name"], "image": images[each["name"]]} for each in listed if each["name"] in images
+            ],
         }
         with _another_is_conflict():
             self._request(
@@ -75,6 +95,14 @@ class WorkloadCalls(Calls):
                 query={"fieldManager": names.FIELD_MANAGER},
                 body={"metadata": {"uid": metadata["uid"], "annotations": dict(annotations)}, "spec": spec},
             )
+
+    def _annotate(
+        self, right: access.Access, namespace: str, name: str, uid: str, annotations: Mapping[str, str]
+    ) -> Manifest:
+        query = {"fieldManager": names.FIELD_MANAGER}
+        body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        with _another_is_conflict():
+            return self._request(right, namespace, name, query=query, body=body)
 
     def _apply(self, right: access.Access, manifest: Manifest) -> Manifest:
         """Apply an object as our field manager: what it names is ours, what others have set besides stays."""

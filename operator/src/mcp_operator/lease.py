@@ -63,6 +63,8 @@ class Lease:
         identity: Unique to this process.
         clock: Seconds, monotonic.
         retry: Seconds between looks.
+        place: With what identities begin of processes that can only follow each other, as those of one container do;
+            empty where nothing is known of that. One of these that holds the Lease has ended.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Lease:
         identity: str,
         clock: Callable[[], float] = time.monotonic,
         retry: float = RETRY,
+        place: str = "",
     ) -> None:
         self._leases = leases
         self._namespace = namespace
@@ -79,6 +82,7 @@ class Lease:
         self._clock = clock
         self._observed: tuple[str, float] = ("", 0.0)
         self._retry = retry
+        self._place = place
         self._renewed = 0.0
         self._taken_by = ""
         self._stop = threading.Event()
@@ -158,7 +162,8 @@ class Lease:
         if raw["metadata"]["resourceVersion"] != version:
             since = self._clock()
             self._observed = (raw["metadata"]["resourceVersion"], since)
-        if _holder(raw) in {self._identity, ""}:
+        holder = _holder(raw)
+        if holder in {self._identity, ""} or (self._place and holder.startswith(self._place)):
             return True
         duration = float(raw.get("spec", {}).get("leaseDurationSeconds") or DURATION)
         return self._clock() - since > duration

@@ -75,6 +75,9 @@ INSTALL_PATH = "/mcp"
 WRAPPER_PATH = f"{INSTALL_PATH}/bin/mcp-wrapper"
 BUSYBOX_PATH = f"{INSTALL_PATH}/bin/busybox"
 SPAWNER_PATH = f"{INSTALL_PATH}/lib/spawner.sh"
+SYSTEM_PATH = "/etc"
+NAME_FILES = ("hosts", "resolv.conf")
+"""What names mean, in every container; mcp-install keeps both below its folder's ``etc``."""
 CONFIG_PATH = "/etc/toolman"
 CONFIG_FILE = "toolman.json"
 PIPES_PATH = "/run/mcp"
@@ -175,6 +178,8 @@ REPORT_SECRET = "mcp-operator-report"  # noqa: S105 - the name of a Secret
 REPORT_KEY = "key"
 GUARD_ROLE = "mcp-operator-guard"
 """The ClusterRole that lets guards ask whose a token is, and its binding. The chart makes both."""
+ANNOTATION_OPERATOR_NAMESPACE = f"{GROUP}/operator-namespace"
+"""On that binding, of which a cluster has one: where the operator is to which the cluster belongs."""
 GUARD_PORT = 8443
 GUARD_CONTAINER = "mcp-guard"
 GUARD_TLS_VOLUME = "toolman-tls"

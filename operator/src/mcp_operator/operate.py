@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 import kopf
 
-from mcp_operator import cluster, handlers, kube, logs, probes, settings
+from mcp_operator import cluster, handlers, installations, kube, logs, probes, settings
 from mcp_operator.admission import serving as webhooks
 from mcp_operator.builder import ImageBuilder
+from mcp_operator.definitions import Definitions
 from mcp_operator.lease import Lease
 from mcp_operator.metrics import Metrics
 from mcp_operator.probes import Probes
@@ -38,6 +41,9 @@ BEAT: Final = 1.0
 """Seconds between two signs of life of the loop in which kopf watches."""
 SILENT: Final = 60.0
 """Seconds without one after which it is taken to hang for good."""
+GARBAGE: Final = 10_000
+"""Containers made and not freed until cycles are looked for: an answer of the API server is a few hundred of them. What
+was imported, nearly all that there is, is never looked at again."""
 EXIT_USAGE: Final = 2
 EXIT_FAILED: Final = 1
 EXIT_LEASE_LOST: Final = 3
@@ -52,6 +58,7 @@ def run(health_port: int, make_builder: Callable[[Settings], FullBuilder] = Imag
         health_port: Where the kubelet asks whether we live, and Prometheus for metrics.
         make_builder: Gives what builds images.
     """
+    faulthandler.enable()  # what takes the interpreter down itself is told, too, of every thread
     metrics = Metrics()
     try:
         chosen = settings.from_environment()
@@ -60,6 +67,9 @@ def run(health_port: int, make_builder: Callable[[Settings], FullBuilder] = Imag
     except (settings.SettingsError, ValueError, cluster.ClusterError) as error:
         sys.stderr.write(f"mcp-operator: {error}\n")
         return EXIT_USAGE
+    if problem := installations.refusal(api, chosen.namespace):
+        sys.stderr.write(f"mcp-operator: {problem}\n")
+        return EXIT_FAILED
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
@@ -85,7 +95,10 @@ def _lead(
     stop: threading.Event,
 ) -> int:
     """Wait for the Lease, and work while it is ours."""
-    lease = Lease(api, chosen.namespace, f"{socket.gethostname()}_{uuid.uuid4()}")
+    host = f"{socket.gethostname()}_"
+    # Of first processes of a container there is only one at a time.
+    place = f"{host}{chosen.pod}_" if chosen.pod and os.getpid() == 1 else ""
+    lease = Lease(api, chosen.namespace, f"{place or host}{uuid.uuid4()}", place=place)
     metrics.leader.set(0)
     if not lease.acquire(stop):
         return 0
@@ -93,7 +106,11 @@ def _lead(
     lease.keep(lost=lambda: os._exit(EXIT_LEASE_LOST))
     metrics.leader.set(1)
     logger.info("the lease is ours")
+    definitions = Definitions(api)
+    asked.ready_while(definitions.missing)
     try:
+        if not definitions.wait(stop):
+            return 0
         chosen = replace(chosen, installation=chosen.installation or api.identity())
         runtime = Runtime(chosen, api, make_builder(chosen), metrics)
         watched = (*OWNED, *INJECTED) if chosen.webhook_port else OWNED
@@ -120,10 +137,14 @@ class _Parts:
         """Say whether the loop in which kopf watches hangs."""
         return "the loop that watches hangs" if time.monotonic() - self._beat > SILENT else ""
 
-    async def beat(self) -> None:
-        """Give signs of life until cancelled."""
+    async def beat(self, stop: asyncio.Event) -> None:
+        """Give signs of life until cancelled; have all end where another installation was put over this one."""
         while True:
             self._beat = time.monotonic()
+            if problem := self.runtime.rival():
+                logger.critical("%s", problem)
+                stop.set()
+                return
             await asyncio.sleep(BEAT)
 
 
@@ -131,6 +152,8 @@ def _work(parts: _Parts, asked: Probes, stop: threading.Event) -> int:
     for check in (parts.runtime.stuck, parts.watches.dead, parts.hangs):
         asked.alive_while(check)
     asked.ready_while(parts.watches.behind)
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     parts.runtime.start()
     parts.watches.start()
     try:
@@ -153,7 +176,7 @@ async def _watch(parts: _Parts, stop: threading.Event) -> None:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(flag.set))
     if stop.is_set():
         return
-    beating = asyncio.create_task(parts.beat())
+    beating = asyncio.create_task(parts.beat(flag))
     try:
         await kopf.operator(
             registry=handlers.registry(

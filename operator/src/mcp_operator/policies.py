@@ -148,6 +148,9 @@ _BUILD_CHAIN: Final[Sequence[Callable[[BuildFacts], BuildVerdict | None]]] = (
 
 # --- Pods
 
+ENDED: Final = frozenset({"Failed", "Succeeded"})
+"""Phases of a Pod that will not run any more."""
+
 Difference = Literal["none", "images", "pod"]
 """How a Pod differs from the one that would now be made: not at all, by its servers' images alone, by more."""
 
@@ -227,7 +230,7 @@ def _of_an_earlier_run(facts: PodFacts) -> PodVerdict | None:
 
 
 def _ended(facts: PodFacts) -> PodVerdict | None:
-    return PodVerdict("remove", f"Pod{facts.phase}") if facts.phase in {"Failed", "Succeeded"} else None
+    return PodVerdict("remove", f"Pod{facts.phase}") if facts.phase in ENDED else None
 
 
 def _missed_by_the_kubelet(facts: PodFacts) -> PodVerdict | None:

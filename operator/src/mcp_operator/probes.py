@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import logging
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Final
 from mcp_operator import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mcp_operator.metrics import Metrics
 
 TEXT: Final = "text/plain; charset=utf-8"
 REQUEST_SECONDS: Final = 5
 """For a request to arrive."""
+
+logger = logging.getLogger(__name__)
 
 
 class Probes:
@@ -35,6 +38,7 @@ class Probes:
         self._metrics = shown
         self._alive: list[Callable[[], str]] = []
         self._ready: list[Callable[[], str]] = []
+        self._told: list[str] = []
 
     def alive_while(self, check: Callable[[], str]) -> None:
         """Be healthy only while ``check`` says nothing; otherwise it says what is wrong."""
@@ -52,8 +56,16 @@ class Probes:
         if checks is None:
             return HTTPStatus.NOT_FOUND, TEXT, "there is /healthz, /readyz and /metrics\n"
         problems = [problem for check in checks if (problem := check())]
+        if path == "/healthz":
+            self._tell(problems)
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return status, TEXT, "".join(f"{problem}\n" for problem in problems) or "ok\n"
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        """Log what the kubelet is told, once: it ends the process for that and tells nobody why."""
+        if problems and list(problems) != self._told:
+            logger.critical("not healthy, to be started again: %s", "; ".join(problems))
+        self._told = list(problems)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from mcp_operator import conditions
@@ -90,21 +90,14 @@ def greet(
         BuildError: ``AddressRefused``, ``RemoteUnreachable`` or ``RemoteRefused``; no header is in its text.
         BuildCancelled: ``cancelled`` was set.
     """
-    parts = urlsplit(target.url)
-    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
-    if not host or not port:
-        raise _error(conditions.REMOTE_REFUSED, "its URL has no host", "Correct spec.source.remote.url.")
-    found = _places(host, port, target, look_up)
+    where = _Endpoint.of(target.url)
+    found = _places(where.host, where.port, target, look_up)
     budget = Budget(SECONDS, cancelled)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    name = f"[{host}]" if ":" in host else host
-    authority = name if port == _PORTS[parts.scheme] else f"{name}:{port}"
-    trust = _trust(target) if parts.scheme == "https" else None
     with contextlib.ExitStack() as opened:
-        dial = _Dial(found, port, host, trust, opened)
-        web = _Web(dial, port, {**target.headers, "Host": authority})
+        dial = _Dial(found, where, _trust(target) if where.is_secure else None, opened)
+        web = _Web(dial, where.port, {**target.headers, "Host": where.authority})
         try:
-            return http_probe.ask(web, target.transport, path, budget)
+            return http_probe.ask(web, target.transport, where.path, budget)
         except http_client.Refused as error:
             budget.check(Step.VERIFY)
             raise _silent(error, dial, target) from None
@@ -112,6 +105,32 @@ def greet(
             raise _said(str(error), target) from None
         except OSError as error:
             raise _unreachable(error, target) from None
+
+
+class _Endpoint(NamedTuple):
+    """A URL, taken apart. ``path`` has the query, ``authority`` is what ``Host`` says."""
+
+    is_secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> _Endpoint:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
+        except (ValueError, KeyError):  # a port that is none, half an IPv6 address, another scheme
+            host, port = None, 0
+        if not host:
+            raise _error(conditions.REMOTE_REFUSED, "its URL cannot be used", "Correct spec.source.remote.url.")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return cls(parts.scheme == "https", host, port, path)
+
+    @property
+    def authority(self) -> str:
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == _PORTS["https" if self.is_secure else "http"] else f"{name}:{self.port}"
 
 
 def _places(host: str, port: int, target: Target, look_up: Callable[[str, int], Sequence[str]]) -> list[str]:
@@ -140,11 +159,12 @@ def _is_inside_name(host: str) -> bool:
 
 def _judge(host: str, address: str, target: Target) -> None:
     place = addresses.place(address)
+    where = f"{host} leads to {address}, which" if host != address else host
     if place == "own":
-        raise _refused(f"{host} leads to {address}, which is this machine or a cloud's metadata", final=True)
+        raise _refused(f"{where} is this machine or a cloud's metadata", final=True)
     is_inside = place == "private" or addresses.within(address, target.networks)
     if is_inside and not target.inside:
-        raise _refused(f"{host} leads to {address}, inside of the cluster or the network around it")
+        raise _refused(f"{where} is inside of the cluster or the network around it")
 
 
 def _trust(target: Target) -> ssl.SSLContext:
@@ -182,11 +202,11 @@ class _Dial:
     """Connects to one of some addresses, the first that answers."""
 
     def __init__(
-        self, places: Sequence[str], port: int, host: str, trust: ssl.SSLContext | None, opened: contextlib.ExitStack
+        self, places: Sequence[str], where: _Endpoint, trust: ssl.SSLContext | None, opened: contextlib.ExitStack
     ) -> None:
         self._places = places
-        self._port = port
-        self._host = host
+        self._port = where.port
+        self._host = where.host
         self._trust = trust
         self._opened = opened
         self.problem: OSError | None = None

@@ -11,18 +11,21 @@ from mcp_operator.cluster import AGENT, POLICY, SERVER, Cluster
 from mcp_operator.controller import WORKERS, Controller, Reconciler
 from mcp_operator.events import Recorder
 from mcp_operator.images.contract import BuildError
+from mcp_operator.installations import Alone
 from mcp_operator.jobs import Builder, Builds
 from mcp_operator.metrics import Metrics
 from mcp_operator.own_secrets import ReportTokens
 from mcp_operator.own_writes import NotedCluster, OwnWrites
 from mcp_operator.reconcile import namespace
 from mcp_operator.reconcile.agent import AgentReconciler
+from mcp_operator.reconcile.enforcement import Enforcer
+from mcp_operator.reconcile.image_step import Images
 from mcp_operator.reconcile.lookups import Lookups, Threads
 from mcp_operator.reconcile.namespace import NamespaceReconciler
 from mcp_operator.reconcile.policy import PolicyReconciler
 from mcp_operator.reconcile.revisions import Outside
-from mcp_operator.reconcile.server import Images, ServerReconciler
-from mcp_operator.reconcile.services import COUNTING, COUNTING_RESYNC, Services
+from mcp_operator.reconcile.server import ServerReconciler
+from mcp_operator.reconcile.services import COUNTING, COUNTING_RESYNC, LAYERS, Services
 from mcp_operator.reports import Reports
 from mcp_operator.snapshots import Snapshots
 from mcp_operator.workqueue import Key, Lanes, WorkQueue
@@ -42,6 +45,8 @@ SERVER_TOLERANCE = 30.0
 changes a policy or a namespace's labels has all looked at whom that concerns, and they read what there is by then."""
 POLICY_WORKERS = 2
 """Threads for ToolPolicies: each has all agents and servers in memory while it counts."""
+SHARED = 2
+"""One namespace has a half of these threads at most: whoever makes what takes long to look at delays his own."""
 WORKERS_TIMEOUT = 5.0
 """Seconds for the workers to finish what they have in hand."""
 SWEEP_RETRY = 15.0
@@ -49,6 +54,8 @@ SWEEP_RETRY = 15.0
 
 SWEEP: Final = Key("Sweep", "", "")
 """Stands for tidying up at start, which waits, like all work, in the queue."""
+ALONE: Final = Key("Installation", "", "")
+"""Stands for looking whether there is another installation."""
 BASES: Final = Key("BaseImages", "", "")
 """Stands for other base images: every server is to be looked at."""
 
@@ -76,7 +83,11 @@ class Runtime:
     """Everything that works, from a cluster and a builder."""
 
     def __init__(self, settings: Settings, api: Cluster, builder: FullBuilder, metrics: Metrics | None = None) -> None:
-        servers, ceilings, others = WorkQueue(tolerance=SERVER_TOLERANCE), WorkQueue(), WorkQueue()
+        servers, ceilings, others = (
+            WorkQueue(tolerance=SERVER_TOLERANCE, share=SERVER_WORKERS // SHARED),
+            WorkQueue(),
+            WorkQueue(urgent={LAYERS}, share=WORKERS // SHARED),
+        )
         self.queue = Lanes(others, {SERVER.kind: servers, POLICY.kind: ceilings})
         self.own = OwnWrites(self.queue.add)
         self.metrics = metrics or Metrics()
@@ -97,6 +108,8 @@ class Runtime:
         )
         lookups = Lookups(Threads().run, _now, self.queue.add)
         looks_at_servers = {SERVER.kind: ServerReconciler(services, self._builds, builder, builder, lookups)}
+        self._enforcer = Enforcer(services)
+        self._alone = Alone(api, settings.namespace)
         self._controllers = (
             Controller(servers, looks_at_servers, SERVER_WORKERS, self.metrics),
             Controller(ceilings, {POLICY.kind: PolicyReconciler(services)}, POLICY_WORKERS, self.metrics),
@@ -107,10 +120,12 @@ class Runtime:
     def _others(self, services: Services) -> dict[str, Reconciler]:
         return {
             AGENT.kind: AgentReconciler(services),
+            LAYERS: self._enforcer,
             COUNTING.kind: _Counting(services),
             namespace.KIND: NamespaceReconciler(services),
             SWEEP.kind: _Sweep(self._api, self._builder, self._builds),
             BASES.kind: _Bases(services),
+            ALONE.kind: self._alone,
         }
 
     def start(self) -> None:
@@ -121,11 +136,13 @@ class Runtime:
         self._reports.start()
         self.queue.add(SWEEP)
         self.queue.add(COUNTING, COUNTING_RESYNC)
+        self.queue.add(ALONE)
 
     def stop(self) -> None:
         """Finish what is in hand, cancel builds and let them tidy up. Bounded."""
         self._reports.stop()
         stopped = [controller.stop(WORKERS_TIMEOUT / len(self._controllers)) for controller in self._controllers]
+        self._enforcer.close()
         if not all(stopped):
             logger.warning("a worker is still busy; going without it")
         if not self._builds.close(BUILDS_TIMEOUT):
@@ -135,6 +152,10 @@ class Runtime:
     def stuck(self) -> str:
         """Say what hangs for good; empty when nothing does."""
         return next((problem for each in self._controllers if (problem := each.stuck())), "")
+
+    def rival(self) -> str:
+        """Say that the cluster belongs to another installation by now; empty when it does not."""
+        return self._alone.problem
 
     def _measure(self) -> None:
         depth, age = self.queue.waiting()

@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mcp_operator.models.server import KeyRef, MCPServerSpec, Run
+    from mcp_operator.models.run import Run
+    from mcp_operator.models.server import MCPServerSpec
+    from mcp_operator.models.source import KeyRef
 
 Kind = Literal["Secret", "ConfigMap"]
 
 
 class Reference(NamedTuple):
-    """An object of the server's namespace; ``key`` is None where the whole object is meant."""
+    """An object of the server's namespace.
+
+    Attributes:
+        kind: Of the object.
+        name: Of the object.
+        key: None where the whole object is meant.
+        pulls: It is what an image is pulled with, and so made in another way than others.
+    """
 
     kind: Kind
     name: str
     key: str | None = None
+    pulls: bool = False
 
 
 def of_container(run: Run) -> list[Reference]:
@@ -51,7 +61,7 @@ def of_kubelet(spec: MCPServerSpec) -> list[Reference]:
     image = spec.source.image
     if image is not None and image.pull_secret_ref is not None:
         pulled.append(image.pull_secret_ref.name)
-    return [Reference("Secret", name) for name in dict.fromkeys(pulled)]
+    return [Reference("Secret", name, pulls=True) for name in dict.fromkeys(pulled)]
 
 
 def of_operator(spec: MCPServerSpec) -> list[Reference]:

@@ -78,6 +78,8 @@ class Settings:
     """Builds at the same time; further ones wait."""
     namespace: str = "mcp-system"
     """Namespace of the operator itself, where its Lease is."""
+    pod: str = ""
+    """UID of the operator's own Pod: who is started again in it does not wait for the Lease of the one that died."""
     installation: str = ""
     """Tells installations apart that share a Docker Engine, so that none tidies up behind another.
     By default the UID of the cluster's namespace ``kube-system``."""

@@ -27,6 +27,7 @@ _DEFAULT_PORTS: Final = {"https": "443", "http": "80", "ssh": "22"}
 _KEPT: Final = "/-._~!$&'()*+,;=:@[]?"
 """Characters of a path that mean the same with and without percent-encoding, and those of globs."""
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_PLAIN_USER: Final = re.compile(r"([A-Za-z0-9._~+-]+@)?[^@]*")
 _ODD_PATH: Final = re.compile(r"%(2e|2f|5c|25|[01])|\\|(^|/)\.{1,2}(/|$)", re.IGNORECASE)
 _MAGIC: Final = re.compile(r"[*?\[]")
 _SEPARATORS: Final = re.compile(r"[-_.]+")
@@ -120,7 +121,10 @@ class _Url:
     path: str | None
     query: str = ""
     plain: bool = True
-    """Nobody could read it as something else: no odd host, no dots or encoded slashes in the path."""
+    """Nobody could read its path as another one: no dots or encoded slashes."""
+    odd: bool = False
+    """Its host is not one, or what is before it could be: git decodes both, and takes other alphabets' letters for
+    plain ones. Nobody knows where such a URL leads."""
 
     @classmethod
     def of_name(cls, text: str) -> _Url:
@@ -130,8 +134,9 @@ class _Url:
         path, _, query = rest[len(authority) :].partition("#")[0].partition("?")
         scheme = scheme.lower()
         host, port = _host(scheme, authority)
-        plain = _PLAIN_HOST.fullmatch(host) is not None and not _ODD_PATH.search(path)
-        return cls(scheme=scheme, host=host, port=port, path=_path(path), query=query, plain=plain)
+        odd = not (_PLAIN_HOST.fullmatch(host) and _PLAIN_USER.fullmatch(authority))
+        plain = not _ODD_PATH.search(path)
+        return cls(scheme=scheme, host=host, port=port, path=_path(path), query=query, plain=plain, odd=odd)
 
     @classmethod
     def of_glob(cls, text: str) -> _Url:
@@ -161,6 +166,8 @@ def _path(text: str) -> str:
 
 
 def _url_matches(glob: _Url, url: _Url, kind: Kind, *, strict: bool) -> bool:
+    if url.odd:
+        return not strict
     return (
         (url.plain or not strict)
         and _scheme_matches(glob.scheme, url.scheme, strict=strict)

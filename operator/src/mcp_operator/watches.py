@@ -1,7 +1,7 @@
 """Watches over what the operator made: a change to it, by whomever, wakes the MCPAgent or MCPServer that owns it.
 
 kopf watches our own kinds and can select nothing by labels on the server's side; here the API server sends only what
-carries our label, whatever else a cluster is full of, and of ConfigMaps no more than their metadata.
+carries our label, whatever else a cluster is full of, and no more of it than its metadata.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Watched(NamedTuple):
 
 
 OWNED: Final = (
-    Watched(access.LIST_PODS, access.WATCH_PODS),
+    Watched(access.LIST_PODS_METADATA, access.WATCH_PODS),
     Watched(access.LIST_CONFIG_MAPS, access.WATCH_CONFIG_MAPS),
     Watched(access.LIST_DEPLOYMENTS, access.WATCH_DEPLOYMENTS),
     Watched(access.LIST_SERVICES, access.WATCH_SERVICES),
@@ -64,7 +64,7 @@ def _labelled(raw: Manifest) -> Key | None:
 
 INJECTED: Final = (
     Watched(
-        access.LIST_PODS,
+        access.LIST_PODS_METADATA,
         access.WATCH_PODS,
         selector=f"{names.LABEL_AGENT},{names.MANAGED_BY}!={names.MANAGER}",
         owner=_labelled,

@@ -1,4 +1,4 @@
-"""A queue of keys for many workers: no key twice, none with two workers, delays, and backing off.
+"""A queue of keys for many workers: no key twice, none with two workers, delays, backing off, and kinds that go first.
 
 It holds keys rather than events: a worker looks at the whole state of what a key names, so ten events for an object
 while it is being worked on are one more look, and an event that was missed is made up for by the next.
@@ -12,10 +12,11 @@ import heapq
 import itertools
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 BACKOFF_FIRST = 0.5
 """Seconds after the first failure of a key."""
@@ -42,19 +43,42 @@ class Key(NamedTuple):
         return "/".join(part for part in self if part)
 
 
+class _Ripe(NamedTuple):
+    """A key that is due, in the order of turns."""
+
+    waits: bool
+    due: float
+    order: int
+    key: Key
+
+
 class WorkQueue:
-    """Keys that are due, in the order in which they became due.
+    """Keys that are due, the urgent ones first, and otherwise in the order in which they became due.
 
     Args:
         clock: Seconds, monotonic.
         tolerance: Seconds by which what was read may be older for who comes again without any event.
+        urgent: Kinds that go before all others that are due.
+        share: Keys of one namespace, but for urgent ones, that workers may have at a time; None for any number.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, tolerance: float = 0.0) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        tolerance: float = 0.0,
+        urgent: Collection[str] = (),
+        share: int | None = None,
+    ) -> None:
         self._clock = clock
         self._tolerance = tolerance
+        self._urgent = frozenset(urgent)
+        self._share = share
+        self._busy: Counter[str] = Counter()
+        self._held: dict[str, list[_Ripe]] = {}
+        """By namespace, what waits for another key of it to be done."""
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, Key]] = []
+        self._ripe: list[_Ripe] = []
         self._order = itertools.count()
         self._due: dict[Key, float] = {}
         self._asked: dict[Key, float] = {}
@@ -106,7 +130,9 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Give a key back; if it was added in the meantime, it is due again."""
         with self._changed:
-            self._active.discard(key)
+            if key in self._active:
+                self._active.discard(key)
+                self._release(key)
             self._woken.pop(key, None)
             self._uncalled.discard(key)
             if key in self._due:
@@ -151,20 +177,51 @@ class WorkQueue:
 
     def _take(self) -> tuple[Key | None, float | None]:
         now = self._clock()
-        while self._heap:
-            due, _, key = self._heap[0]
-            if self._due.get(key) != due or key in self._active:  # moved up since, or done() will put it back
-                heapq.heappop(self._heap)
+        while self._heap and self._heap[0][0] <= now:
+            due, order, key = heapq.heappop(self._heap)
+            heapq.heappush(self._ripe, _Ripe(key.kind not in self._urgent, due, order, key))
+        while self._ripe:
+            entry = heapq.heappop(self._ripe)
+            if not self._is_valid(entry):
                 continue
-            if due > now:
-                return None, due - now
-            heapq.heappop(self._heap)
-            del self._due[key]
-            (self._uncalled.discard if key in self._asked else self._uncalled.add)(key)
-            self._woken[key] = max(due, self._asked.pop(key)) if key in self._asked else due - self._tolerance
-            self._active.add(key)
-            return key, None
-        return None, None
+            if self._is_shared(entry.key) and self._busy[entry.key.namespace] == self._share:
+                heapq.heappush(self._held.setdefault(entry.key.namespace, []), entry)
+                continue
+            return self._taken(entry.key, entry.due), None
+        return None, self._heap[0][0] - now if self._heap else None
+
+    def _is_valid(self, entry: _Ripe) -> bool:
+        """Tell whether it has not been moved up since, and whether done() will not put it back."""
+        return self._due.get(entry.key) == entry.due and entry.key not in self._active
+
+    def _is_shared(self, key: Key) -> bool:
+        return self._share is not None and bool(key.namespace) and key.kind not in self._urgent
+
+    def _release(self, key: Key) -> None:
+        """Let the next key of a namespace that waits for its share have its turn."""
+        if not self._is_shared(key):
+            return
+        self._busy[key.namespace] -= 1
+        held = self._held.get(key.namespace, [])
+        while held:
+            entry = heapq.heappop(held)
+            if self._is_valid(entry):
+                heapq.heappush(self._ripe, entry)
+                self._changed.notify()
+                break
+        if not held:
+            self._held.pop(key.namespace, None)
+        if not self._busy[key.namespace]:
+            del self._busy[key.namespace]
+
+    def _taken(self, key: Key, due: float) -> Key:
+        del self._due[key]
+        (self._uncalled.discard if key in self._asked else self._uncalled.add)(key)
+        self._woken[key] = max(due, self._asked.pop(key)) if key in self._asked else due - self._tolerance
+        self._active.add(key)
+        if self._is_shared(key):
+            self._busy[key.namespace] += 1
+        return key
 
 
 class Lanes:

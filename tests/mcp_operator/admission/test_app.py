@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,7 +16,7 @@ from mcp_operator.admission.answers import Answer
 from mcp_operator.admission.app import Application, Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mcp_operator.admission.answers import Request
 
@@ -27,13 +29,13 @@ LATE = Answer(denied="too late")
 class World:
     """An application with one webhook."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
+    def __init__(self, seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.held = threading.Event()
         self.held.set()
         self.judged: list[Request] = []
         self.answer: Answer | Exception = Answer(denied="no")
         webhook = Webhook(judge=self.judge, seconds=seconds, late=LATE, threads=1)
-        self.application = Application({"x": webhook}, self.find)
+        self.application = Application({"x": webhook}, self.find, clock)
 
     def judge(self, request: Request) -> Answer:
         self.held.wait(30)
@@ -70,9 +72,33 @@ async def test_a_question_is_answered_with_its_uid(world: World) -> None:
     assert (answer["uid"], answer["allowed"], answer["status"]["message"]) == ("7", False, "no")
 
 
+async def test_what_a_refusal_quotes_makes_no_lines_of_its_own_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.answer = Answer(denied="metadata.annotations.toolman.dev/x\n2026 ERROR forged\x1b[2J: is the operator's own")
+    await world.post()
+    (line,) = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
+    assert line.isprintable()
+
+
 async def test_other_paths_are_not_there_whatever_is_sent(world: World) -> None:
     assert (await world.post("/x", b"{")).status_code == 404
     assert world.judged == []
+
+
+async def test_a_workload_that_is_refused_again_and_again_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="mcp_operator.admission.app")
+    now = [0.0]
+    world = World(clock=lambda: now[0])
+    for seconds in (0, 10, 599, 600, 610):
+        now[0] = seconds
+        await world.post()
+    assert [record.getMessage() for record in caplog.records] == ["x: CREATE in team was refused: no"] * 2
+    world.answer = Answer(denied="for another reason")
+    await world.post()
+    assert "another reason" in caplog.records[-1].getMessage()
+    world.application.close()
 
 
 async def test_what_is_no_question_or_too_long_is_refused_unread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +123,17 @@ async def test_what_takes_too_long_is_answered_before_the_api_server_gives_up() 
     assert _response(await world.post())["status"]["message"] == "too late"
     world.held.set()
     world.application.close()
+
+
+async def test_a_question_that_was_answered_as_late_before_its_turn_costs_nothing() -> None:
+    world = World(seconds=0.05)
+    world.held.clear()
+    for _ in range(3):
+        assert _response(await world.post())["status"]["message"] == "too late"
+    await asyncio.sleep(0)
+    world.held.set()
+    world.application._pools["x"].shutdown()
+    assert len(world.judged) == 1
 
 
 async def test_beyond_so_many_questions_further_ones_do_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

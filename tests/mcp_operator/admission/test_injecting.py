@@ -60,6 +60,22 @@ def test_an_empty_label_is_refused(world: InjectionWorld) -> None:
     assert world.ask(_labelled("")).denied.startswith("the label toolman.dev/agent is empty")
 
 
+@pytest.mark.parametrize(
+    "label", ["../../../team/mcpagents/dev", "..", "dev/status", "Dev", "a b", "dev\n\x1b[31mforged", "x" * 51]
+)
+def test_a_label_that_is_no_name_is_refused_unread_and_not_repeated(
+    world: InjectionWorld, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    # The API server asks before it has looked at the label itself.
+    def asked(*_: object) -> None:
+        raise AssertionError("nothing of this name may be asked for")
+
+    monkeypatch.setattr(world.cluster, "get", asked)
+    denied = world.ask(_labelled(label)).denied
+    assert denied.startswith("the label toolman.dev/agent is not the name of an MCPAgent")
+    assert label not in denied
+
+
 def test_a_label_that_names_no_agent_says_to_create_it(world: InjectionWorld) -> None:
     denied = world.ask(_labelled("nobody")).denied
     assert denied.startswith("there is no MCPAgent nobody in namespace team: create it, without a template")
@@ -98,6 +114,16 @@ def test_before_the_configuration_is_written_no_pod_is_made() -> None:
 def test_a_configuration_of_an_earlier_agent_or_of_somebody_else_is_none(world: InjectionWorld) -> None:
     stored = world.cluster.objects["configmaps", "team", names.config_map("dev")]
     stored["metadata"]["ownerReferences"][0]["uid"] = "another"
+    assert "is being written" in world.ask().denied
+
+
+@pytest.mark.requirement("O-20")
+@pytest.mark.parametrize("change", [{"immutable": True}, {"metadata": {"labels": {}}}, {"metadata": {"labels": None}}])
+def test_a_configuration_that_somebody_else_may_have_made_is_none(
+    world: InjectionWorld, change: dict[str, Any]
+) -> None:
+    stored = world.cluster.objects["configmaps", "team", names.config_map("dev")]
+    stored.update({**change, "metadata": {**stored["metadata"], **change.get("metadata", {})}})
     assert "is being written" in world.ask().denied
 
 

@@ -68,7 +68,7 @@ def test_one_tool_can_be_asked_about_whether_it_exists_or_not() -> None:
 
 def test_limits_are_named_with_who_sets_them() -> None:
     (bound,) = explanation.explain(found()).bounds
-    assert (bound.server, bound.limit, bound.value, bound.by) == ("git", "calls_per_minute", 10, "ToolPolicy/base")
+    assert (bound.server, bound.limit, bound.value, bound.by) == ("git", "callsPerMinute", 10, "ToolPolicy/base")
     assert explanation.explain(found(), "time/now").bounds == ()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from examples import agent, manifests, running, server
 from mcp_operator.manifests import files
-from mcp_operator.models.server import Run
+from mcp_operator.models.run import Run
 
 pytestmark = pytest.mark.requirement("O-05")
 

@@ -84,6 +84,15 @@ def test_asking_again_changes_nothing() -> None:
     assert _inject(made) == Injection()
 
 
+def test_asking_again_about_a_container_that_runs_as_root_changes_nothing() -> None:
+    root = {"name": "web", "image": "w:1", "securityContext": {"runAsUser": 0}}
+    pod = {**POD, "spec": {**POD["spec"], "containers": [root]}}
+    made = _patched(pod, _inject(pod))
+    mounts = [each["mountPath"] for each in made["spec"]["containers"][0]["volumeMounts"]]
+    assert mounts == [names.INSTALL_PATH, "/etc/hosts", "/etc/resolv.conf"]
+    assert _inject(made) == Injection()
+
+
 def test_asking_again_after_the_api_server_filled_in_defaults_gives_the_same_pod() -> None:
     made = _patched(POD, _inject(POD))
     defaulted = copy.deepcopy(made)

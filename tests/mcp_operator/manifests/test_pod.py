@@ -62,6 +62,33 @@ def test_only_the_installing_container_can_write_what_the_others_run() -> None:
     assert writers == ["mcp-install"]
 
 
+def test_root_in_the_users_containers_cannot_change_what_names_mean_to_the_others() -> None:
+    # /etc/hosts and /etc/resolv.conf are one file for all containers of a Pod, and root's.
+    contexts: dict[str, dict[str, Any]] = {
+        "root": {"runAsUser": 0},
+        "any": {"runAsNonRoot": False},
+        "user": {"runAsUser": 1000},
+        "own": {"runAsUser": 0},
+    }
+    containers: list[dict[str, Any]] = [
+        {"name": name, "image": "i:1", "securityContext": context} for name, context in contexts.items()
+    ]
+    containers[-1]["volumeMounts"] = [{"name": "names", "mountPath": "/etc//hosts"}]
+    template = {"spec": {"containers": containers, "volumes": [{"name": "names", "emptyDir": {}}]}}
+    made = manifests(agent("git", template=template), running("git"))[0]["spec"]["containers"]
+    found = {
+        each["name"]: [mount["mountPath"] for mount in each["volumeMounts"] if mount["mountPath"].startswith("/etc")]
+        for each in made
+    }
+    both = ["/etc/hosts", "/etc/resolv.conf"]
+    assert found == {"root": both, "any": both, "user": [], "own": ["/etc//hosts", "/etc/resolv.conf"]}
+    mounted = [mount for mount in made[0]["volumeMounts"] if mount["mountPath"] in both]
+    assert {(each["name"], each["subPath"], each["readOnly"]) for each in mounted} == {
+        (names.INSTALL_VOLUME, "etc/hosts", True),
+        (names.INSTALL_VOLUME, "etc/resolv.conf", True),
+    }
+
+
 def test_toolmans_configuration_is_seen_by_our_own_containers_alone() -> None:
     pod = _full()
     every = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]

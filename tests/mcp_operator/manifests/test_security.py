@@ -41,6 +41,25 @@ def test_a_users_context_is_kept_and_filled_in(
     assert security.hardened(container, pod) == expected
 
 
+@pytest.mark.parametrize(
+    ("container", "pod", "root"),
+    [
+        ({}, {}, False),
+        ({"runAsUser": 0}, {}, True),
+        ({}, {"runAsUser": 0}, True),
+        ({"runAsUser": 1000}, {"runAsUser": 0, "runAsNonRoot": False}, False),
+        ({"runAsNonRoot": False}, {}, True),
+        ({}, {"runAsNonRoot": False}, True),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": False}, False),
+        ({"runAsUser": None}, {"runAsUser": 1000}, False),
+    ],
+)
+def test_who_may_be_root_is_told_from_both_contexts(
+    container: dict[str, Any], pod: dict[str, Any], *, root: bool
+) -> None:
+    assert security.may_be_root(container, pod) is root
+
+
 def test_our_own_context_is_complete_by_itself() -> None:
     assert security.ours(7) == {
         **ALWAYS,

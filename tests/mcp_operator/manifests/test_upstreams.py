@@ -10,7 +10,7 @@ from examples import agent, running
 from mcp_operator import layers, names
 from mcp_operator.manifests import config, pod, upstreams
 from mcp_operator.manifests.upstreams import Upstream
-from mcp_operator.models.server import Header, KeyRef
+from mcp_operator.models.source import Header, KeyRef
 from mcp_operator.settings import Settings
 from toolman.config import Config, Http, Secret, Sse, dumps
 

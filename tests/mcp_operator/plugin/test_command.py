@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from agent_world import condition
-from fake_cluster import AGENT, SERVER
+from fake_cluster import AGENT, POLICY, SERVER
 from mcp_operator import __main__, kube, names
 from mcp_operator.models.policy import ToolPolicySpec
 from mcp_operator.objects import parse
@@ -112,6 +113,22 @@ def test_who_may_not_read_policies_still_sees_which_there_are(
 def test_an_empty_namespace_is_said_to_be_empty(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("status", "-n", "other") == 0
     assert capsys.readouterr().out == "no MCPServers and no MCPAgents in namespace other\n"
+
+
+def test_an_admin_sees_all_namespaces_on_one_screen_and_policies_that_cap_nobody(
+    world: AskingWorld, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.cluster.add(SERVER, "far", {"source": {"npm": {"package": "x"}}}, namespace="other")
+    world.cluster.add(POLICY, "idle", {"enforcement": "Audit", "tools": {"deny": ["x"]}})
+    assert run("status", "-A") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("NAMESPACE  SERVERS")
+    assert re.search(r"^other      far ", text, re.MULTILINE)
+    assert re.search(r"^team       files ", text, re.MULTILINE)
+    assert re.search(r"^idle +Audit", text, re.MULTILINE)
+    assert run("status", "-A", "-o", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["namespace"], each["name"]) for each in found["servers"]] == [("other", "far"), ("team", "files")]
 
 
 def test_suggest_writes_a_policy_that_allows_what_was_called_and_caps_no_other_namespace(

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from agent_world import TEMPLATE, World, condition
 from fake_cluster import POLICY, SERVER, FakeCluster
-from mcp_operator.reconcile import references
+from mcp_operator import cluster
+from mcp_operator.models.run import Run
+from mcp_operator.reconcile import references, run_settings
 from mcp_operator.reconcile.agent import RESYNC
 from mcp_operator.workqueue import Key
-
-if TYPE_CHECKING:
-    from mcp_operator import cluster
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def test_an_agent_waits_for_its_servers_and_says_which_and_why(world: World) -> 
     raw["status"] = {"conditions": [condition("Ready", "False", "Building")]}
     world.look()
     assert world.condition("ServersReady") == ("False", "ServersNotReady")
-    assert "nowhere: there is no MCPServer of this name" in world.message()
+    assert "nowhere: there is no such MCPServer" in world.message()
     assert "building: it has no image yet (Building" in world.message()
     assert ("pods", "team", "dev") not in world.cluster.objects
 
@@ -47,7 +46,37 @@ def test_a_change_that_must_wait_for_a_server_is_not_told_as_done(world: World) 
     world.look()
     assert "delete Pod" not in world.cluster.writes
     assert world.condition("Ready") == ("False", "ServersNotReady")
-    assert "until these servers are built: files" in world.message()
+    assert "built and verified as written, see kubectl describe mcps files -n team" in world.message()
+
+
+@pytest.mark.requirement("O-11")
+def test_settings_with_which_a_server_could_not_be_verified_reach_no_pod_that_runs(world: World) -> None:
+    good = run_settings.fingerprint(Run())
+    world.cluster.objects["mcpservers", "team", "files"]["status"]["image"]["verifiedWith"] = good
+    world.running()
+    world.server("files", run={"args": ["--broken"]})
+    status = world.cluster.objects["mcpservers", "team", "files"]["status"]
+    status["image"]["verifiedWith"] = good
+    status["conditions"] = [condition("Ready", "False", "NotAnMcpServer"), condition("Stalled", "True")]
+    world.look()
+    assert "delete Pod" not in world.cluster.writes
+    assert "built and verified as written, see kubectl describe mcps files -n team" in world.message()
+
+    status["image"]["verifiedWith"] = run_settings.fingerprint(Run(args=["--broken"]))
+    world.look()
+    assert "delete Pod" in world.cluster.writes
+
+
+@pytest.mark.requirement("O-05", "O-11")
+def test_a_pod_that_has_unverified_settings_already_gets_a_rotated_secret(world: World) -> None:
+    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "files", "key": "k"}}}
+    world.cluster.give("Secret", "files", "k")
+    world.server("files", image="1" * 64, run={"env": [token]})
+    world.cluster.objects["mcpservers", "team", "files"]["status"]["image"]["verifiedWith"] = "something else"
+    world.running()
+    world.cluster.give("Secret", "files", "k", version="2")
+    world.look()
+    assert "change images" in world.cluster.writes
 
 
 def test_the_agent_may_not_read_its_servers_secrets(world: World) -> None:
@@ -137,7 +166,7 @@ def test_required_tools_are_told_even_while_a_server_is_missing(world: World) ->
     world.agent("files", "nowhere", requiredTools=["nowhere/x", "files/read"])
     world.look()
     assert world.condition("ToolsReady") == ("False", "ToolsWaiting")
-    assert "nowhere/x (there is no MCPServer of this name" in world.message("ToolsReady")
+    assert "nowhere/x (there is no such MCPServer" in world.message("ToolsReady")
 
 
 @pytest.mark.requirement("O-14")
@@ -187,9 +216,9 @@ def test_a_missing_secret_is_the_reason_only_where_nothing_else_is_missing(world
     world.agent(servers=[{"name": "gone"}, {"name": "files"}])
     world.look()
     assert world.condition("ServersReady") == ("False", "ServersNotReady")
-    assert "gone: there is no MCPServer of this name" in world.message()
+    assert "gone: there is no such MCPServer" in world.message()
     assert "files: Secret given is not there: kubectl create" in world.message()
-    assert world.status["summary"].startswith("ServersNotReady: gone: there is no MCPServer")
+    assert world.status["summary"].startswith("ServersNotReady: gone: there is no such MCPServer")
 
 
 @pytest.mark.requirement("O-05")
@@ -247,6 +276,22 @@ def test_files_that_are_too_large_are_told_with_what_to_do(world: World) -> None
 
 
 # --- running to completion, and not running
+
+
+@pytest.mark.requirement("O-11")
+@pytest.mark.parametrize(("code", "ready", "phase"), [(0, "Completed", "Succeeded"), (3, "RunFailed", "Failed")])
+def test_a_run_that_ended_while_no_operator_looked_is_told_from_its_pod(
+    world: World, code: int, ready: str, phase: str
+) -> None:
+    world.agent(restartPolicy="Never")
+    world.look()
+    world.ended(code)
+    world.status.clear()  # as if nobody had ever seen it run
+    world.restart()
+    world.look()
+    assert (world.status["phase"], world.status["run"]["exitCode"]) == (phase, code)
+    assert world.condition("Ready")[1] == ready
+    assert world.cluster.writes.count("create Pod") == 1
 
 
 @pytest.mark.requirement("O-11")
@@ -383,3 +428,21 @@ def test_the_server_that_has_written_an_agent_is_told_when_that_changes_or_goes(
     world.cluster.remove("mcpagents", "dev")
     world.look()
     assert world.woken.count(files) == 2
+
+
+@pytest.mark.requirement("O-32")
+def test_in_a_namespace_that_is_going_nothing_is_made_or_written_down(world: World) -> None:
+    world.running()
+    world.cluster.remove("pods", "dev")
+    world.cluster.ending.add("team")
+    with pytest.raises(cluster.EndingError):
+        world.look()
+    assert (world.cluster.writes, world.cluster.events) == ([], [])
+
+
+@pytest.mark.requirement("O-32")
+def test_a_namespace_that_begins_to_go_during_a_look_ends_it(world: World) -> None:
+    world.cluster.failures["create Pod"] = cluster.EndingError("terminating")
+    with pytest.raises(cluster.EndingError):
+        world.look()
+    assert world.cluster.events == []

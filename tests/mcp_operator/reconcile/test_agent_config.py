@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -30,6 +32,26 @@ def test_what_somebody_writes_into_the_configuration_is_put_back(world: World) -
     world.look()
     assert world.config == before
     assert world.condition("Ready")[0] == "True"
+
+
+@pytest.mark.requirement("O-22")
+def test_a_config_map_without_our_label_gets_it_whatever_it_says(world: World) -> None:
+    # Without it neither the watches nor the admission policies know it.
+    world.running()
+    del world.cluster.objects[PLACE]["metadata"]["labels"][names.MANAGED_BY]
+    world.look()
+    assert world.cluster.objects[PLACE]["metadata"]["labels"][names.MANAGED_BY] == names.MANAGER
+
+
+@pytest.mark.requirement("O-20")
+def test_a_config_map_that_no_policy_could_change_is_told_and_no_pod_is_made(world: World) -> None:
+    world.running()
+    made = world.cluster.objects[PLACE]
+    world.cluster.objects.pop(("pods", "team", "dev"))
+    made["immutable"] = True
+    world.look()
+    assert world.condition("PodReady") == ("False", "ConfigMapNameTaken")
+    assert ("pods", "team", "dev") not in world.cluster.objects
 
 
 @pytest.mark.requirement("O-05")
@@ -72,3 +94,27 @@ def test_a_shared_server_without_an_endpoint_is_told(world: World) -> None:
     world.agent("files", "near")
     world.look()
     assert "near: it has no endpoint yet" in world.message()
+
+
+FIRST_READERS = """
+import sys, threading
+from mcp_operator import names
+from mcp_operator.reconcile import agent_config
+sys.setswitchinterval(1e-6)
+text = '{"servers": [{"name": "x", "upstream": {"kind": "pipes", "directory": "/run/mcp/x"}}]}'
+together = threading.Barrier(8)
+def read():
+    together.wait()
+    assert agent_config.written({"data": {names.CONFIG_FILE: text}}).servers[0].name == "x"
+threads = [threading.Thread(target=read) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.requirement("O-30")
+def test_many_workers_may_be_the_first_to_read_a_configuration() -> None:
+    # msgspec ended the process in two of three such runs when they were also the first to decode into the class.
+    for _ in range(5):
+        ended = subprocess.run([sys.executable, "-c", FIRST_READERS], capture_output=True, timeout=120, check=False)
+        assert (ended.returncode, ended.stderr.decode()) == (0, "")

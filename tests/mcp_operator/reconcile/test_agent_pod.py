@@ -164,7 +164,7 @@ def test_on_delete_says_that_the_pod_is_outdated_and_pins_the_tools_that_it_has(
     world.cluster.add(POLICY, "cap", {"tools": {"deny": ["write"]}})
     world.look()
     assert world.condition("Ready") == ("False", "PodOutdated")
-    assert "delete it, and the next one is made" in world.message()
+    assert "when it suits: kubectl delete pod dev -n team" in world.message()
     assert [tool["name"] for tool in world.config["servers"][0]["manifest"]] == ["read", "write"]
     assert world.sources == ["ToolPolicy/cap", "MCPAgent/dev"]
     assert world.cluster.writes == ["apply ConfigMap", "annotate Pod", "status MCPAgent"]
@@ -254,6 +254,31 @@ def test_a_remote_server_with_a_secret_goes_without_another_pod_and_comes_with_o
     world.look(times=2)
     assert world.cluster.writes.count("delete Pod") == 1
     assert world.pod["metadata"]["uid"] != uid
+
+
+@pytest.mark.requirement("O-30")
+@pytest.mark.parametrize("write", ["annotate Pod", "change images"])
+def test_a_pod_that_goes_at_this_very_moment_is_told_as_that_and_as_nothing_else(world: World, write: str) -> None:
+    world.running()
+    if write == "annotate Pod":
+        world.agent("files", toolNames="Plain")
+    else:
+        world.server("files", image="two")
+    world.cluster.failures[write] = cluster.NotFoundError("gone")
+    assert world.look() == 1
+    assert write in world.cluster.writes
+    assert world.condition("PolicyResolved")[0] == "True"
+    assert world.condition("PodReady") == ("False", "PodTerminating")
+
+
+@pytest.mark.requirement("O-02", "O-30")
+def test_a_change_that_the_api_server_does_not_take_now_is_told_in_its_words(world: World) -> None:
+    world.running()
+    world.server("files", image="two")
+    world.cluster.failures["change images"] = cluster.ConflictError("the object has been modified")
+    assert world.look() == 1
+    assert world.condition("PodReady") == ("False", "PodOutdated")
+    assert "the object has been modified" in world.message()
 
 
 def test_a_configuration_that_is_too_large_is_told_and_not_written(world: World) -> None:

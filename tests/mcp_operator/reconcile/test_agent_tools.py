@@ -119,9 +119,11 @@ def test_every_required_tool_that_is_missing_is_named_with_its_own_reason() -> N
     outcome = agent_tools.required(wanted, [server("files", "read", "write"), down], layers)
     assert isinstance(outcome, Stalled)
     assert outcome.message == (
-        "required tools: no such tool: files/fly (status.tools of MCPServer files lists what there is); "
+        "required tools: no such tool: files/fly "
+        "(kubectl get cm files-manifest -n team -o yaml lists what there is); "
         "denied: files/write (by ToolPolicy/base: Denied); "
-        "of a server that is not ready: down/up (it has no image yet (BuildFailed, see kubectl describe mcps down))."
+        "of a server that is not ready: down/up (it has no image yet (BuildFailed, see kubectl describe mcps down)). "
+        "Who says what: kubectl toolman explain mcpagent/dev -n team"
     )
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from examples import agent, ceiling, server
 from mcp_operator import layers
-from mcp_operator.models.status import CappingPolicy, MCPAgentStatus, ToolStatus
-from mcp_operator.reconcile import agent_warnings
+from mcp_operator.models.status import CappingPolicy, MCPAgentStatus, MCPServerStatus, ToolStatus
+from mcp_operator.reconcile import agent_tools, agent_warnings
 from mcp_operator.reconcile.agent_inputs import Server
+
+from toolman import policy
 
 pytestmark = pytest.mark.requirement("O-22")
 
@@ -31,6 +34,48 @@ def test_it_is_told_which_policy_denies_all_that_it_asks_for() -> None:
     assert warnings({"allow": ["pus*", "*"]}, *policies) == [
         "servers git: tools.allow 'pus*' gets nothing of what it asks for: ToolPolicy/base denies push"
     ]
+
+
+@pytest.mark.requirement("O-30")
+def test_however_many_globs_ask_for_a_tool_it_is_decided_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A tenant chooses both: 128 globs for 3,000 tools would otherwise keep a worker for hours.
+    decided: list[str] = []
+
+    def decide(layers: Any, server: str, kind: Any, name: str) -> policy.Decision:  # noqa: ANN401 - as the real one
+        decided.append(name)
+        return real(layers, server, kind, name)
+
+    real = policy.decide
+    monkeypatch.setattr(policy, "decide", decide)
+    warnings({"allow": ["*", "**", "*?", "?*", "[a-z]*"]}, ceiling(tools={"deny": ["x"]}))
+    assert sorted(decided) == ["push", "read", "write"]
+
+
+@pytest.mark.requirement("O-02")
+def test_who_caps_an_agent_is_said_in_a_few_words() -> None:
+    def said(*enforcements: str) -> str:
+        named = [CappingPolicy(name=f"p{number}", enforcement=each) for number, each in enumerate(enforcements)]
+        return agent_warnings.capped(MCPAgentStatus(policies=named))
+
+    assert said() == "no ToolPolicy caps it"
+    assert said("Enforce", "Audit") == "capped by ToolPolicy/p0, ToolPolicy/p1 (audit)"
+    assert said(*["Enforce"] * 7).endswith("ToolPolicy/p4 and 2 more")
+
+
+@pytest.mark.requirement("O-20")
+def test_an_agent_that_is_left_no_tool_by_others_is_told_who_and_how_to_learn_more() -> None:
+    def told(tools: dict[str, Any], default: layers.DefaultAccess = "Deny") -> list[str]:
+        bot, counted = agent({"name": "git", "tools": tools}), replace(GIT, status=MCPServerStatus(tool_count=3))
+        found, after = layers.layers({}, bot, [server("git")], [], default), MCPAgentStatus()
+        agent_tools.fill(after, agent_tools.sight(bot, [counted], found))
+        agent_warnings.fill(after, bot, [counted], found)
+        return after.warnings or []
+
+    assert told({}) == [
+        "none of its 3 tools is left to it by Installation/defaultAccess: kubectl toolman explain mcpagent/dev -n team"
+    ]
+    assert told({}, "Allow") == []
+    assert told({"deny": ["*"]}, "Allow") == [], "its owner's own doing"
 
 
 def test_its_own_deny_list_is_its_own_business() -> None:

@@ -8,22 +8,14 @@ import pytest
 from fake_builder import BOUND, DIGEST, failure
 from mcp_operator.images.contract import RegistryAuth, Step
 from mcp_operator.images.existing import ImageRequest
+from mcp_operator.jobs import State
 from mcp_operator.policies import CREDENTIALS_RECHECK
 from mcp_operator.reconcile.revisions import INTERVAL
-from server_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from server_world import World
 
 IMAGE = {"image": {"reference": "registry.example.com/team/weather:1"}}
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.builder.let_go.set()
-    assert made.builds.close(BOUND)
 
 
 def docker_config(host: str, username: str, password: str) -> dict[str, bytes]:
@@ -191,7 +183,7 @@ def test_a_push_secret_that_is_missing_holds_the_build_up_before_it_begins(world
     assert delay == 30
     assert world.condition("Pushed") == ("False", "SecretMissing")
     assert world.condition("SourceReady")[0] == "True"
-    assert "kubectl create secret -n team docker-registry push" in world.message("Ready")
+    assert "kubectl create secret docker-registry push -n team" in world.message("Ready")
     assert "build" not in world.status
     world.cluster.secrets["team", "push"] = docker_config("registry.example.com", "bob", "x")
     world.build(uid)
@@ -238,7 +230,8 @@ def test_a_build_is_told_while_it_runs_and_counted(world: World) -> None:
     assert (build["number"], build["step"], build["of"], build["progress"]) == (1, 3, 9, "Build 3/9")
     world.builder.warnings = ("it did not start without network\x1b[2J", *("more" for _ in range(50)))
     world.builder.let_go.set()
-    world.build(uid)
+    world.wait(uid, State.ENDED)
+    world.look()
     assert world.status["build"]["warnings"][0] == "it did not start without network [2J"
     assert len(world.status["build"]["warnings"]) == 10
     assert "step" not in world.status["build"]

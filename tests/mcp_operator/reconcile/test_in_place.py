@@ -11,7 +11,7 @@ from mcp_operator import names
 from mcp_operator.manifests.pod import agent_pod
 from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.upstreams import Upstream
-from mcp_operator.models.server import KeyRef
+from mcp_operator.models.source import KeyRef
 from mcp_operator.reconcile import in_place
 
 if TYPE_CHECKING:

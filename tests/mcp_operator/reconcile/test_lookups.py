@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +115,18 @@ def test_nothing_is_asked_anew_while_a_build_runs(world: World) -> None:
     assert not world.jobs
 
 
+def test_a_host_that_does_not_answer_leaves_a_build_that_runs_the_answer_that_it_was_started_with(world: World) -> None:
+    with pytest.raises(PendingError):
+        world.ask()
+    world.reply(Answer(revision="1"))
+    world.clock.forward(300)
+    world.ask()
+    world.reply(DOWN)
+    assert world.ask(busy=True).revision == "1"
+    with pytest.raises(Waiting):
+        world.ask()
+
+
 def test_with_another_subject_or_token_the_last_answer_is_not_given(world: World) -> None:
     with pytest.raises(PendingError):
         world.ask()
@@ -212,6 +225,23 @@ def test_a_namespace_whose_hosts_never_answer_delays_no_other() -> None:
     hang.set()
     for _ in range(8):
         assert started.acquire(timeout=BOUND)
+
+
+@pytest.mark.requirement("O-30")
+def test_many_namespaces_whose_hosts_hardly_answer_leave_room_for_another() -> None:
+    answers, free = [threading.Event() for _ in range(8)], threading.Event()
+    threads = Threads(limit=4, share=2)
+
+    def wait(answer: threading.Event) -> None:
+        assert answer.wait(BOUND)
+
+    for number, answer in enumerate(answers):
+        threads.run(f"bad-{number % 2}", partial(wait, answer))
+    threads.run("good", free.set)
+    answers[0].set()
+    assert free.wait(BOUND), "it has none under way, so it comes before those that waited longer"
+    for answer in answers:
+        answer.set()
 
 
 def test_more_questions_than_threads_wait_in_their_order() -> None:

@@ -25,7 +25,7 @@ def test_agents_servers_and_policies_are_looked_at_when_labels_change_and_only_t
     cluster.add(SERVER, "git", {"source": {}}, namespace="other")
     cluster.add(POLICY, "cap", {"tools": {}})
     reconciler = NamespaceReconciler(services)
-    its = [Key("MCPAgent", "team", "dev"), Key("MCPServer", "team", "git"), Key("ToolPolicy", "", "cap")]
+    its = [Key("Layers", "", "team"), Key("MCPServer", "team", "git"), Key("ToolPolicy", "", "cap")]
     reconciler.reconcile("", "team")
     reconciler.reconcile("", "team")
     assert woken == its

@@ -188,7 +188,30 @@ def test_a_moment_between_two_crashes_is_not_readiness() -> None:
 
 def test_long_texts_of_the_kubelet_are_cut() -> None:
     found = pod(containerStatuses=[container("agent", waiting("ErrImagePull", "x" * 10_000))])
-    assert len(pods.outcome(found, [], NOW).message) <= pods.DETAIL_LENGTH
+    message = pods.outcome(found, [], NOW).message
+    assert len(message) <= pods.QUOTED_LENGTH + 100
+    assert message.endswith("Correct the image or imagePullSecrets in spec.template")
+
+
+@pytest.mark.requirement("O-02")
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("toolman", "An admin corrects images.toolman and images.wrapper of the chart"),
+        ("mcp-server-git", "spec.run.imagePullSecrets of MCPServer git"),
+        ("agent", "imagePullSecrets in spec.template"),
+    ],
+)
+def test_whoever_can_do_something_about_an_image_that_is_not_pulled_is_told(name: str, remedy: str) -> None:
+    found = pod(containerStatuses=[container(name, waiting("ImagePullBackOff", "401 Unauthorized"))])
+    assert remedy in pods.outcome(found, [], NOW).message
+
+
+@pytest.mark.requirement("O-02")
+def test_the_command_to_look_with_is_there_however_much_a_container_wrote() -> None:
+    ended = {"lastState": {"terminated": {"exitCode": 1, "message": "line\n" * 1000}}}
+    found = pod(containerStatuses=[container("agent", waiting("CrashLoopBackOff", ""), **ended)])
+    assert pods.outcome(found, [], NOW).message.endswith("see kubectl logs dev -n team -c agent --previous")
 
 
 def test_the_servers_of_a_pod_are_told_by_its_containers() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fake_builder import FakeClock
 from fake_cluster import AGENT, POLICY, SERVER, FakeCluster
+from mcp_operator.agent_index import AgentIndex
 from mcp_operator.events import Recorder
 from mcp_operator.images.contract import Tool
-from mcp_operator.reconcile import manifests_store
+from mcp_operator.reconcile import manifests_store, services
 from mcp_operator.reconcile.policy import PolicyReconciler
 from mcp_operator.reconcile.services import Services
 from mcp_operator.settings import Settings
@@ -49,8 +51,8 @@ def test_a_policy_says_which_agents_it_caps(world: World) -> None:
     assert world.cluster.reasons == ["Ready"]
 
 
-def test_all_agents_are_looked_at_when_a_policy_comes_changes_and_goes_and_only_then(world: World) -> None:
-    agents = [Key("MCPAgent", "team", "dev"), Key("MCPAgent", "other", "ops")]
+def test_a_policy_is_enforced_everywhere_when_it_comes_changes_and_goes_and_only_then(world: World) -> None:
+    agents = [Key("Layers", "", "team"), Key("Layers", "", "other")]
     world.cluster.add(POLICY, "cap", {"tools": {}})
     world.reconciler.reconcile("", "cap")
     assert world.woken == agents
@@ -163,9 +165,14 @@ def test_servers_are_looked_at_when_a_policy_about_sources_comes_changes_and_goe
 
 
 @pytest.mark.requirement("O-20")
-def test_servers_behind_guards_are_looked_at_with_every_change_of_a_policy(world: World) -> None:
-    _server(world, ("read",))
-    world.cluster.status(SERVER, "files")["endpoint"] = {"url": "https://x", "transport": "http", "audience": "a"}
+@pytest.mark.requirement("O-14", "O-36")
+def test_a_policy_that_has_changed_reaches_the_agents_before_anybody_is_counted(world: World) -> None:
+    index = AgentIndex()
+    index.note("team", "dev", world.cluster.get(AGENT, "team", "dev"))
+    world.reconciler = PolicyReconciler(replace(world.reconciler._services, index=index))
     world.cluster.add(POLICY, "cap", {"tools": {"deny": ["x"]}})
-    world.reconciler.reconcile("", "cap")
-    assert Key("MCPServer", "team", "files") in world.woken
+    assert world.reconciler.reconcile("", "cap") == services.ENFORCING_SHARE
+    assert world.woken == [Key("Layers", "", "team")]
+    assert world.cluster.writes == []
+    assert world.reconciler.reconcile("", "cap") is None
+    assert world.cluster.status(POLICY, "cap")["matchedAgents"] == 2

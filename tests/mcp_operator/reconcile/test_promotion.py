@@ -3,27 +3,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_builder import BOUND
 from fake_cluster import AGENT
 from mcp_operator.reconcile import manifests_store
 from mcp_operator.workqueue import Key
-from server_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from server_world import World
 
 pytestmark = pytest.mark.requirement("O-03")
 
 MANUAL = {"tools": {"changes": "Manual"}}
 PLACE = ("configmaps", "team", "one-manifest")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.builder.let_go.set()
-    assert made.builds.close(BOUND)
 
 
 def held(world: World, *tools: str, **spec: object) -> str:

@@ -34,7 +34,25 @@ def test_a_key_that_is_missing_is_named(api: FakeCluster) -> None:
     api.give("Secret", "token", "other")
     missing = References(api).missing("team", [TOKEN])
     assert missing is not None
-    assert "Secret token has no key key: kubectl edit secret token -n team" in missing.message
+    command = """kubectl patch secret token -n team -p '{"stringData": {"key": "VALUE"}}'"""
+    assert missing.message == f"Secret token has no key key: {command}"
+
+
+def test_one_command_makes_or_adds_all_that_is_missing_of_an_object(api: FakeCluster) -> None:
+    wanted = [TOKEN, Reference("Secret", "token", "user")]
+    absent = References(api).missing("team", wanted)
+    assert absent is not None
+    assert absent.message.endswith("generic token -n team --from-literal=key=VALUE --from-literal=user=VALUE")
+    api.give("Secret", "token", "other")
+    incomplete = References(api).missing("team", wanted)
+    assert incomplete is not None
+    assert incomplete.message.endswith("""-p '{"stringData": {"key": "VALUE", "user": "VALUE"}}'""")
+
+
+def test_what_images_are_pulled_with_is_made_as_the_kubelet_needs_it(api: FakeCluster) -> None:
+    missing = References(api).missing("team", [Reference("Secret", "pull", pulls=True)])
+    assert missing is not None
+    assert "kubectl create secret docker-registry pull -n team --docker-server=REGISTRY" in missing.message
 
 
 def test_keys_are_read_once_for_each_version(api: FakeCluster) -> None:

@@ -3,29 +3,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_builder import BOUND
 from fake_cluster import AGENT, POLICY
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.reconcile import manifests_store
 from mcp_operator.reconcile.revisions import INTERVAL
 from mcp_operator.remote import Target
 from mcp_operator.workqueue import Key
-from server_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from server_world import World
 
 pytestmark = pytest.mark.requirement("O-01")
 
 URL = "https://mcp.example.com/mcp"
 HEADER = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "far", "key": "token"}}}
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    assert made.builds.close(BOUND)
 
 
 def apply(world: World, *, tools: dict[str, Any] | None = None, **remote: object) -> str:
@@ -79,7 +70,7 @@ def test_headers_come_from_secrets_and_go_nowhere_else(world: World) -> None:
 @pytest.mark.parametrize(
     ("data", "reason", "said"),
     [
-        (None, "SecretMissing", "kubectl create secret -n team generic far --from-literal=token=VALUE"),
+        (None, "SecretMissing", "kubectl create secret generic far -n team --from-literal=token=VALUE"),
         ({"other": b"x"}, "SecretMissing", "Secret far has no key token"),
         ({"token": b"a\r\nHost: evil"}, "SecretInvalid", "key token has line breaks"),
         ({"token": b"\xff"}, "SecretInvalid", "key token is empty, too long or no text"),
@@ -174,6 +165,17 @@ def test_a_policy_that_takes_the_inside_away_has_the_server_asked_for_anew(world
     assert "inside" not in world.status["endpoint"]
 
 
+def test_what_a_policy_takes_away_does_not_wait_for_a_server_that_does_not_answer(world: World) -> None:
+    world.cluster.add(POLICY, "sources", {"sources": {"allow": ["remote:https://mcp.example.com/*"]}})
+    apply(world)
+    world.look()
+    assert world.status["endpoint"]["inside"] is True
+    world.cluster.add(POLICY, "sources", {"sources": {"allow": ["remote:*"]}})
+    world.builder.resolve_error = trouble("RemoteUnreachable", transient=True)
+    world.look()
+    assert "inside" not in world.status["endpoint"]
+
+
 @pytest.mark.requirement("O-03")
 def test_other_tools_of_a_remote_server_are_told_or_wait_for_approval(world: World) -> None:
     apply(world, tools={"changes": "Manual"})
@@ -215,7 +217,7 @@ def test_from_a_repository_to_a_remote_server_and_back(world: World) -> None:
     world.build(uid)
     apply(world)
     world.look()
-    assert "image" not in world.status
+    assert not world.status.keys() & {"image", "build", "detected"}, "nothing was built of what is in service"
     assert world.status["endpoint"]["url"] == URL
     world.apply()
     world.build(uid)

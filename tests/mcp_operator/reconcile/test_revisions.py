@@ -1,29 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from fake_builder import BOUND, failure
+from fake_builder import failure
 from fake_cluster import AGENT, POLICY
 from mcp_operator.cluster import UnreachableError
 from mcp_operator.images.contract import BuildError, GitSource, Step
+from mcp_operator.images.placeholders import PLACEHOLDER
 from mcp_operator.reconcile import secrets_reader
-from mcp_operator.reconcile.build_requests import PLACEHOLDER
 from mcp_operator.reconcile.lookups import RECHECK_FIRST, RETRY_FIRST
 from mcp_operator.reconcile.revisions import INTERVAL
 from mcp_operator.workqueue import Key
 from server_world import ONE, World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.builder.let_go.set()
-    assert made.builds.close(BOUND)
 
 
 def test_a_branch_that_moved_is_built_after_the_interval(world: World) -> None:
@@ -222,7 +209,7 @@ def test_a_missing_secret_is_waited_for_and_told_with_the_command_that_makes_it(
     assert world.look() == secrets_reader.RECHECK
     assert world.condition("SourceReady") == ("False", "SecretMissing")
     assert world.condition("Reconciling") == ("True", "SecretMissing")
-    assert "kubectl create secret -n team generic forge" in world.message("Ready")
+    assert "kubectl create secret generic forge -n team" in world.message("Ready")
     assert not world.builder.requests
     assert "SecretMissing" in world.cluster.reasons
     world.cluster.secrets["team", "forge"] = {"username": b"ann"}
@@ -233,6 +220,22 @@ def test_a_missing_secret_is_waited_for_and_told_with_the_command_that_makes_it(
     world.clock.forward(secrets_reader.RECHECK)
     world.build(uid)
     assert world.condition("Ready") == ("True", "Succeeded")
+
+
+@pytest.mark.requirement("O-01", "O-02")
+def test_credentials_that_are_missing_or_refused_are_told_with_the_secret_and_the_command(world: World) -> None:
+    world.builder.resolve_error = failure("AuthenticationRequired", step=Step.FETCH)
+    world.apply(source={"git": {"url": "ssh://git.test/one"}})
+    world.look()
+    said = world.message("Ready")
+    assert "Look at the log. kubectl create secret generic NAME -n team --type=kubernetes.io/ssh-auth" in said
+    assert "and spec.source.git.secretRef: {name: NAME}" in said
+    world.cluster.secrets["team", "forge"] = {"username": b"ann", "password": b"wrong"}
+    world.builder.resolve_error = failure("AuthenticationRequired", step=Step.FETCH)
+    world.apply(source={"git": {"url": "https://git.test/one", "secretRef": {"name": "forge"}}})
+    world.look()
+    patch = """kubectl patch secret forge -n team -p '{"stringData": {"username": "VALUE", "password": "VALUE"}}'"""
+    assert f"What was given: {patch}" in world.message("Ready")
 
 
 @pytest.mark.requirement("O-01")
@@ -287,6 +290,17 @@ def test_the_annotation_has_everything_looked_up_at_once(world: World) -> None:
     world.annotate(reconcile="2")
     world.look()
     assert world.builder.questions == asked + 1
+
+
+@pytest.mark.requirement("O-02")
+def test_a_long_annotation_is_not_repeated_in_the_status_and_is_acted_on_once(world: World) -> None:
+    world.build(world.apply())
+    world.annotate(reconcile="x" * 200_000)
+    world.look()
+    assert len(world.status["handledReconcile"]) == 64
+    asked = world.builder.questions
+    world.look()
+    assert world.builder.questions == asked
 
 
 @pytest.mark.requirement("O-01")

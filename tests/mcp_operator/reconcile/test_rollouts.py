@@ -37,15 +37,20 @@ def test_it_is_done_when_all_pods_are_new_and_take_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"generation": 4}, {"replicas": 3}, {"updatedReplicas": 1}, {"availableReplicas": 1}],
+    ("changes", "reason"),
+    [
+        ({"generation": 4}, conditions.REPLACING_PODS),
+        ({"replicas": 3}, conditions.REPLACING_PODS),
+        ({"updatedReplicas": 1}, conditions.REPLACING_PODS),
+        ({"availableReplicas": 1}, conditions.ROLLING_OUT),
+        ({"generation": 4, "availableReplicas": 0}, conditions.ROLLING_OUT),
+    ],
 )
-def test_until_then_it_is_rolling_out(changes: dict[str, int]) -> None:
-    generation = changes.pop("generation", 3)
-    made = deployment(2, generation=generation)
+def test_until_then_it_says_whether_as_many_as_wanted_take_calls(changes: dict[str, int], reason: str) -> None:
+    made = deployment(2, generation=changes.pop("generation", 3))
     made["status"] |= {**FULL, **changes}
     found = rollouts.outcome(made, [], NOW)
-    assert (type(found), found.reason) == (Waiting, conditions.ROLLING_OUT)
+    assert (type(found), found.reason) == (Waiting, reason)
 
 
 def test_it_says_what_the_newest_pod_waits_for() -> None:
@@ -55,7 +60,8 @@ def test_it_says_what_the_newest_pod_waits_for() -> None:
     going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
     found = rollouts.outcome(deployment(), [old, new, going], NOW)
     assert found.message == (
-        '0 of 2 Pods take calls; new: mcp-server-git: CreateContainerConfigError: secret "x" not found'
+        '0 of 2 Pods take calls; new: mcp-server-git: CreateContainerConfigError: secret "x" not found, '
+        "see kubectl describe pod new -n team"
     )
 
 
@@ -63,7 +69,7 @@ def test_somebody_has_to_act_when_pods_are_refused_or_do_not_become_ready() -> N
     refused = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota\x1b[31m"}]
     found = rollouts.outcome(deployment(conditions=refused), [], NOW)
     assert (type(found), found.reason) == (Stalled, conditions.GUARD_FORBIDDEN)
-    assert found.message.endswith("exceeded quota [31m")
+    assert "exceeded quota [31m. An admin can raise the quota" in found.message
     late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
     found = rollouts.outcome(deployment(conditions=late), [pod("new", "ImagePullBackOff", "no such image")], NOW)
     assert (type(found), found.reason) == (Stalled, conditions.ROLLOUT_FAILED)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from examples import agent
 from mcp_operator import names, policies
+from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.models.status import RunStatus
 from mcp_operator.outcomes import Done, Stalled
 from mcp_operator.reconcile import runs
 
 if TYPE_CHECKING:
-    from mcp_operator.models.agent import MCPAgentSpec
     from mcp_operator.objects import Resource
 
 pytestmark = pytest.mark.requirement("O-11")
@@ -69,8 +69,8 @@ def test_a_pod_that_succeeded_is_a_run_that_succeeded(policy: str) -> None:
     of = job(policy)
     run = over(of, pod(of, "Succeeded", containerStatuses=[ended(message="all good")]))
     assert (run.result, run.container, run.exit_code, run.finished_at) == ("Succeeded", "agent", 0, ENDED)
-    assert isinstance(runs.outcome(run), Done)
-    assert runs.outcome(run).message == "container agent ended with exit code 0: all good"
+    assert isinstance(runs.outcome(run, of), Done)
+    assert runs.outcome(run, of).message == "container agent ended with exit code 0: all good"
 
 
 def test_a_run_that_failed_says_which_container_how_and_in_what_words() -> None:
@@ -78,10 +78,11 @@ def test_a_run_that_failed_says_which_container_how_and_in_what_words() -> None:
     found = pod(of, "Failed", containerStatuses=[ended(0, "one"), ended(3, "two", message="disk\nfull\x1b[0m")])
     run = over(of, found)
     assert (run.result, run.container, run.exit_code, run.message) == ("Failed", "two", 3, "disk full [0m")
-    outcome = runs.outcome(run)
+    outcome = runs.outcome(run, of)
     assert isinstance(outcome, Stalled)
-    assert (
-        outcome.message == "container two ended with exit code 3: disk full [0m. It runs again when its spec changes."
+    assert outcome.message == (
+        "container two ended with exit code 3: disk full [0m, see kubectl logs dev -n team -c two. "
+        "It runs again when its spec changes."
     )
 
 
@@ -116,6 +117,22 @@ def test_only_what_is_run_makes_another_run(
     again: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     assert (runs.key(job().spec) != runs.key(job(**change).spec)) is again
+
+
+@pytest.mark.requirement("O-38")
+def test_a_field_that_a_later_operator_knows_repeats_no_run() -> None:
+    class Later(MCPAgentSpec):
+        something_new: str = "as before"
+
+    of = job("OnFailure", servers=[{"name": "git"}])
+    written = of.spec.model_dump(by_alias=True, exclude_none=True)
+    assert runs.key(Later.model_validate(written)) == runs.key(of.spec)
+    assert runs.key(Later.model_validate({**written, "somethingNew": "used"})) != runs.key(of.spec)
+
+
+def test_a_pod_that_succeeded_is_over_even_where_it_says_nothing_of_its_containers() -> None:
+    of = job("OnFailure")
+    assert over(of, pod(of, "Succeeded")).result == "Succeeded"
 
 
 @pytest.mark.parametrize(

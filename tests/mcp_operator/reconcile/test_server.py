@@ -5,23 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_builder import BOUND, COMMIT, failure
 from fake_cluster import AGENT
+from mcp_operator import cluster
 from mcp_operator.images.contract import GitSource, Step
 from mcp_operator.jobs import State
 from mcp_operator.reconcile import manifests_store
 from mcp_operator.reconcile.revisions import INTERVAL
 from mcp_operator.workqueue import Key
-from server_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.builder.let_go.set()
-    assert made.builds.close(BOUND)
+    from server_world import World
 
 
 @pytest.mark.requirement("F-05", "F-08")
@@ -319,3 +311,17 @@ def test_a_server_of_which_nobody_knows_what_it_was_built_on_is_not_built_for_ev
 
     assert len(world.builder.requests) == 1
     assert world.condition("Ready") == ("True", "Succeeded")
+
+
+@pytest.mark.requirement("O-32")
+def test_in_a_namespace_that_is_going_builds_end_and_nothing_is_written(world: World) -> None:
+    world.builder.let_go.clear()
+    uid = world.apply()
+    world.look()
+    world.wait(uid, State.RUNNING)
+    world.cluster.writes.clear()
+    world.cluster.ending.add("team")
+    with pytest.raises(cluster.EndingError):
+        world.look()
+    world.wait(uid, None)
+    assert world.cluster.writes == []

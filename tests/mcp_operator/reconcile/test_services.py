@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.requirement("O-36")]
 
 DEV = Key(AGENT.kind, "team", "dev")
+LAYERS = Key(services.LAYERS, "", "team")
 
 
 @pytest.fixture
@@ -40,10 +41,18 @@ def test_agents_are_woken_by_the_servers_that_they_name(world: World) -> None:
         each.wake_agents("team", server="files")
         assert world.woken == [DEV]
         each.wake_agents("team", server="other")
-        each.wake_agents("elsewhere")
+        each.wake_agents("elsewhere", server="files")
         assert world.woken == [DEV]
-        each.wake_agents("")
-        assert world.woken == [DEV, DEV]
+
+
+def test_policies_are_enforced_where_there_are_agents_and_once_for_all_of_a_namespace(world: World) -> None:
+    world.cluster.add(AGENT, "ops", {"servers": []})
+    for each in (world.reconciler._services, indexed(world)):
+        world.woken.clear()
+        each.enforce()
+        each.enforce("team")
+        each.enforce("elsewhere")
+        assert world.woken == [LAYERS, LAYERS]
 
 
 def test_nothing_is_listed_to_wake_one_of_a_thousand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +60,8 @@ def test_nothing_is_listed_to_wake_one_of_a_thousand(world: World, monkeypatch: 
     monkeypatch.setattr(world.cluster, "list", None)
     each.wake_agents("team", server="files")
     each.wake_policies()
-    assert world.woken == [DEV, services.COUNTING]
+    each.enforce()
+    assert world.woken == [DEV, services.COUNTING, LAYERS]
 
 
 def test_an_agent_that_is_gone_is_woken_no_more(world: World) -> None:
@@ -59,7 +69,8 @@ def test_an_agent_that_is_gone_is_woken_no_more(world: World) -> None:
     world.cluster.remove("mcpagents", "dev")
     AgentReconciler(each).reconcile("team", "dev")
     world.woken.clear()
-    each.wake_agents("")
+    each.wake_agents("team", server="files")
+    each.enforce()
     assert world.woken == []
 
 

@@ -11,11 +11,13 @@ from cryptography import x509
 from fake_cluster import AGENT, SERVER
 from mcp_operator import cluster, conditions, names, objects
 from mcp_operator.models.agent import MCPAgentSpec
-from mcp_operator.models.status import ProtocolStatus
+from mcp_operator.models.status import EndpointStatus, ProtocolStatus
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
 from mcp_operator.reconcile import agent_inputs
 from mcp_operator.reconcile.guard_callers import News
+from mcp_operator.reconcile.progress import Progress
 from mcp_operator.reconcile.references import References
+from mcp_operator.reconcile.shared import RECHECK
 from shared_world import SharedWorld
 
 from toolman import configfile
@@ -213,6 +215,31 @@ def test_a_server_that_is_not_shared_any_more_leaves_nothing(world: SharedWorld)
     assert world.cluster.binding["subjects"] == []
     assert world.look() is None
     assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize("by", ["a policy that takes it out of service", "another source"])
+def test_a_server_that_has_nothing_to_run_any_more_leaves_nothing_either(world: SharedWorld, by: str) -> None:
+    world.look()
+    world.status.image = world.status.endpoint = None
+    if by == "another source":
+        world.status.endpoint = EndpointStatus(url="https://far.test/mcp", transport="sse")
+    assert world.look() is None
+    assert world.kinds() == {"secrets"}
+    assert world.cluster.binding is not None
+    assert world.cluster.binding["subjects"] == []
+    assert (world.status.endpoint is not None) is (by == "another source"), "which is where it is by now"
+
+
+def test_while_its_pods_are_replaced_one_after_the_other_it_stays_ready(world: SharedWorld) -> None:
+    before = Progress({}, Done(conditions.SUCCEEDED, "2 tools"))
+    starting = world.shared.add(world.resource, world.status, before)
+    assert isinstance(starting.ready, Waiting)
+    world.rolled_out()
+    assert world.shared.add(world.resource, world.status, before).delay == RECHECK
+    world.server(args=["--other"])
+    replacing = world.shared.add(world.resource, world.status, before)
+    assert replacing.found[conditions.AVAILABLE].reason == conditions.REPLACING_PODS
+    assert replacing.ready == before.ready
 
 
 def test_a_server_that_was_never_shared_costs_nothing(world: SharedWorld) -> None:

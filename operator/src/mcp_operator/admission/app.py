@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,7 @@ from starlette.routing import Route
 
 from mcp_operator import cluster
 from mcp_operator.admission import answers
+from mcp_operator.status import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +29,10 @@ MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes: an object of three megabytes, the API server's limit, as it was and as it is to be."""
 WAITING: Final = 256
 """Questions at a time to one webhook; a further one gets the answer of one that is late."""
+SAID_AGAIN: Final = 600.0
+"""Seconds until the same refusal is logged again."""
+REMEMBERED: Final = 512
+"""Refusals that are known to have been logged."""
 LATE: Final = (
     "the operator is too busy to judge it now. A Deployment, StatefulSet, DaemonSet or Job tries again by itself."
 )
@@ -50,21 +57,47 @@ class Webhook:
     threads: int
 
 
+class _Refusals:
+    """What was refused of late: a workload tries again every few seconds, and says nothing new by that."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._told: OrderedDict[tuple[str, ...], float] = OrderedDict()
+
+    def is_news(self, refusal: tuple[str, ...]) -> bool:
+        """Tell whether a refusal is worth a line of the log, which is then taken for written."""
+        now = self._clock()
+        if now - self._told.get(refusal, -SAID_AGAIN) < SAID_AGAIN:
+            return False
+        self._told[refusal] = now
+        self._told.move_to_end(refusal)
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+
 class Application:
     """Answers the API server.
 
     Args:
         webhooks: By name.
         find: Names the webhook at a path; empty where there is none.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, webhooks: Mapping[str, Webhook], find: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        webhooks: Mapping[str, Webhook],
+        find: Callable[[str], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._webhooks = webhooks
         self._find = find
         self._pools = {
             name: ThreadPoolExecutor(each.threads, thread_name_prefix=name) for name, each in webhooks.items()
         }
         self._waiting = dict.fromkeys(webhooks, 0)
+        self._refusals = _Refusals(clock)
 
     def asgi(self) -> Starlette:
         """Give the ASGI application."""
@@ -88,8 +121,9 @@ class Application:
         except answers.MalformedError as error:
             return Response(str(error), status_code=400)
         answer = await self._judge(name, request)
-        if answer.denied:
-            logger.info("%s: %s in %s was refused: %s", name, request.operation, request.namespace, answer.denied)
+        if answer.denied and self._refusals.is_news((name, request.namespace, answer.denied)):
+            why = printable(answer.denied)  # it may quote what nobody has looked at yet
+            logger.info("%s: %s in %s was refused: %s", name, request.operation, request.namespace, why)
         return JSONResponse(answers.write(request.uid, answer))
 
     async def _judge(self, name: str, request: answers.Request) -> Answer:
@@ -102,6 +136,7 @@ class Application:
         try:
             return await asyncio.wait_for(asyncio.shield(future), webhook.seconds)
         except TimeoutError:
+            future.cancel()  # what waits for its turn is not begun any more: its answer is nobody's
             return webhook.late
 
     def _done(self, name: str) -> None:

@@ -6,6 +6,7 @@ whatever is not there yet refuses the Pod, and the workload that wants it tries 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from mcp_operator import cluster, names, objects
@@ -14,6 +15,7 @@ from mcp_operator.cluster import AGENT
 from mcp_operator.manifests import config as configs
 from mcp_operator.manifests import injection
 from mcp_operator.models.agent import MCPAgentSpec
+from mcp_operator.models.base import NAME_LIMIT, NAME_PATTERN
 from mcp_operator.outcomes import Stalled
 from mcp_operator.reconcile import agent_config, agent_holds, agent_inputs, policy_reader
 from mcp_operator.reconcile.references import References
@@ -34,6 +36,9 @@ KEPT: Final = (
     f"the label {names.LABEL_AGENT}, the annotations below {names.GROUP}/ and the sidecars of a Pod stay as they were "
     "when it was made: write the label into the Pod template of its workload, and make another Pod"
 )
+
+
+_NAME: Final = re.compile(NAME_PATTERN)
 
 
 class _Refused(Exception):  # noqa: N818 - no failure: what comes of the question
@@ -72,6 +77,9 @@ class Injecting:
 
     def _agent(self, namespace: str, name: str) -> Resource[MCPAgentSpec]:
         """Find the agent that a Pod is labelled with, if it serves Pods of others."""
+        # Nobody has looked at the label yet: the API server asks before it checks what labels are like.
+        if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+            raise _Refused(f"the label {names.LABEL_AGENT} is not the name of an MCPAgent: correct or remove it")
         raw = self._api.get(AGENT, namespace, name)
         who = f"MCPAgent {name} in namespace {namespace}"
         if raw is None:
@@ -107,8 +115,7 @@ class Injecting:
         ceilings = policy_reader.of_agent(self._api, agent, labels, agent_inputs.readable(servers))
         layers = agent_inputs.layers_of(agent, servers, labels, ceilings, self._settings.default_access)
         current = self._api.config_map(agent.namespace, names.config_map(agent.name))
-        is_ours = current is not None and cluster.controller(current).get("uid") == agent.uid
-        written = agent_config.written(current) if is_ours else None
+        written = agent_config.written(current) if agent_config.is_kept(current, agent) else None
         wanted = configs.toolman_config(agent, running, layers)
         if written is None or not (
             agent_config.is_as_good(written, wanted) and agent_config.files_are_written(self._api, servers)

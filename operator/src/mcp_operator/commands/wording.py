@@ -25,8 +25,10 @@ _PHRASES = {
     "the operator's node": "this machine",
     "the operator can": "this machine can",
     "; it is tried again": "",
+    "; in a cluster an admin sets registrySecret of the chart, or give spec.build.pushSecretRef": "",
+    " In a cluster it is in the Secret of spec.build.pushSecretRef, or of registrySecret of the chart.": "",
 }
-"""What the operator is in a cluster is this machine here; and nobody tries again by himself."""
+"""What the operator is in a cluster is this machine here; nobody tries again by himself, and there is no cluster."""
 _TOLD = {**_OPTIONS, **_PHRASES}
 _WRITTEN = re.compile("|".join(re.escape(text) for text in sorted(_TOLD, key=len, reverse=True)))
 

@@ -27,6 +27,8 @@ _OPINIONS: Final[dict[policy.Reason, Opinion]] = {
     "NotListed": "does not list",
     "NoLayer": "says nothing",
 }
+_AS_WRITTEN: Final = dict(zip(policy.Limits.__struct_fields__, policy.Limits.__struct_encode_fields__, strict=True))
+"""Names of limits as a ToolPolicy has them."""
 UNKNOWN: Final = "Unknown"
 """Reason of a tool that no server is known to have."""
 NO_SERVER: Final = "NoSuchServer"
@@ -174,7 +176,7 @@ def _unknown(found: Gathered, tool: str) -> Verdict:
 
 def _bounds(found: Gathered, only: str) -> tuple[Bound, ...]:
     return tuple(
-        Bound(server=server.name, limit=limit, value=value, by=source)
+        Bound(server=server.name, limit=_AS_WRITTEN[limit], value=value, by=source)
         for server in found.servers
         if only in ("", server.name)
         for limit, (value, source) in policy.tightest(found.layers, server.name).items()

@@ -115,6 +115,6 @@ def _in_effect(api: Cluster, found: Resource[MCPAgentSpec]) -> tuple[Layer, ...]
         return None
     try:
         text = (stored.get("data") or {}).get(names.CONFIG_FILE, "")
-        return msgspec.json.decode(text, type=config.Config).layers
+        return config.loads(text).layers
     except msgspec.DecodeError:
         return None  # written by another version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,17 @@ LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)", re.
 """How a URL of something in the same Pod begins."""
 
 _WRAPPER_MOUNT = {"name": names.INSTALL_VOLUME, "mountPath": names.INSTALL_PATH, "readOnly": True}
+_NAME_MOUNTS = [
+    {
+        "name": names.INSTALL_VOLUME,
+        "mountPath": f"{names.SYSTEM_PATH}/{file}",
+        "subPath": f"{names.SYSTEM_PATH.strip('/')}/{file}",
+        "readOnly": True,
+    }
+    for file in names.NAME_FILES
+]
+OUR_MOUNTS = (_WRAPPER_MOUNT, *_NAME_MOUNTS)
+"""Of the user's containers, besides the token."""
 _TOKEN_MOUNT = {"name": names.TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
 
 
@@ -36,12 +48,14 @@ def container(written: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, 
     """
     variables = written.get("env") or []
     mounts = written.get("volumeMounts") or []
+    contexts = (written.get("securityContext") or {}, spec.get("securityContext") or {})
+    meaning = _names(mounts) if security.may_be_root(*contexts) else []
     token = [_TOKEN_MOUNT] if wants_token(spec) and all(m.get("mountPath") != TOKEN_PATH for m in mounts) else []
     return {
         **written,
         "env": [*variables, *_wrapper_variables(variables)],
-        "volumeMounts": [*mounts, _WRAPPER_MOUNT, *token],
-        "securityContext": security.hardened(written.get("securityContext") or {}, spec.get("securityContext") or {}),
+        "volumeMounts": [*mounts, _WRAPPER_MOUNT, *meaning, *token],
+        "securityContext": security.hardened(*contexts),
     }
 
 
@@ -57,6 +71,16 @@ def volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     volume ourselves, into the user's containers only.
     """
     return [*(spec.get("volumes") or []), *([_token()] if wants_token(spec) else [])]
+
+
+def _names(mounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give the mounts of what names mean, but where the user has something there himself.
+
+    Otherwise all containers of the Pod have the same files, which are root's: an agent could lead servers and toolman
+    to where it listens itself, and get what they send there without TLS.
+    """
+    taken = {posixpath.normpath(str(mount.get("mountPath"))) for mount in mounts}
+    return [mount for mount in _NAME_MOUNTS if mount["mountPath"] not in taken]
 
 
 def _wrapper_variables(variables: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

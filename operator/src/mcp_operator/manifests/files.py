@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
+from mcp_operator.manifests.metadata import of_server
 
 if TYPE_CHECKING:
-    from mcp_operator.models.server import FileMount, MCPServerSpec, Run
+    from mcp_operator.models.run import FileMount, Run
+    from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.objects import Resource
 
 CONTENT_LIMIT = 900_000
@@ -45,13 +47,6 @@ def config_map(server: Resource[MCPServerSpec]) -> dict[str, Any] | None:
     data = contents(server.spec.run)
     if not data:
         return None
-    owner = {
-        "apiVersion": names.API_VERSION,
-        "kind": "MCPServer",
-        "name": server.name,
-        "uid": server.uid,
-        "controller": True,
-    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -59,7 +54,7 @@ def config_map(server: Resource[MCPServerSpec]) -> dict[str, Any] | None:
             "name": names.files_config_map(server.name),
             "namespace": server.namespace,
             "labels": {names.MANAGED_BY: names.MANAGER},
-            "ownerReferences": [owner],
+            "ownerReferences": [of_server(server.name, server.uid)],
         },
         "data": data,
     }

@@ -142,7 +142,7 @@ def _without_ours(pod: dict[str, Any], agent: str, ours: Parts) -> dict[str, Any
 
 def _strip(container: dict[str, Any]) -> None:
     container["env"] = [each for each in _list(container, "env") if each not in agents.WRAPPER_VARIABLES]
-    container["volumeMounts"] = [each for each in _list(container, "volumeMounts") if not _is_wrappers(each)]
+    container["volumeMounts"] = [each for each in _list(container, "volumeMounts") if not _is_ours(each)]
 
 
 def _is_injected(pod: dict[str, Any], agent: str) -> bool:
@@ -152,11 +152,11 @@ def _is_injected(pod: dict[str, Any], agent: str) -> bool:
     return is_labelled and names.ANNOTATION_SERVER_IMAGES in (metadata.get("annotations") or {})
 
 
-def _is_wrappers(mount: object) -> bool:
-    """Tell whether it is the mount that our own patch gives every container; any other one of that volume is not."""
-    if not isinstance(mount, dict) or mount.get("readOnly") is not True or mount.get("subPath"):
+def _is_ours(mount: object) -> bool:
+    """Tell whether it is a mount that our own patch gives containers; any other one of that volume is not."""
+    if not isinstance(mount, dict):
         return False
-    return (mount.get("name"), mount.get("mountPath")) == (names.INSTALL_VOLUME, names.INSTALL_PATH)
+    return {key: value for key, value in mount.items() if value not in ("", None)} in agents.OUR_MOUNTS
 
 
 def _list(holder: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcp_operator import names
+from mcp_operator.manifests.metadata import of_server
 from mcp_operator.models.agent import MCPAgentSpec
 
 if TYPE_CHECKING:
@@ -34,15 +35,7 @@ def manifest(server: Resource[MCPServerSpec]) -> dict[str, Any] | None:
             "name": server.name,
             "namespace": server.namespace,
             "labels": {names.MANAGED_BY: names.MANAGER},
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "MCPServer",
-                    "name": server.name,
-                    "uid": server.uid,
-                    "controller": True,
-                },
-            ],
+            "ownerReferences": [of_server(server.name, server.uid)],
         },
         "spec": wanted.model_dump(mode="json", by_alias=True, exclude_none=True),
     }

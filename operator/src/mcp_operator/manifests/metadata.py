@@ -32,6 +32,11 @@ def metadata(agent: Resource[MCPAgentSpec], name: str) -> dict[str, Any]:
     }
 
 
+def of_server(name: str, uid: str) -> dict[str, Any]:
+    """Give the owner reference of an object that goes when an MCPServer goes, and does not hold that up."""
+    return {"apiVersion": names.API_VERSION, "kind": "MCPServer", "name": name, "uid": uid, "controller": True}
+
+
 def digest(value: object) -> str:
     """Hash a JSON value (hexadecimal SHA-256); the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

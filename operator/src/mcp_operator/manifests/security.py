@@ -45,5 +45,11 @@ def hardened(container: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, 
     return filled
 
 
+def may_be_root(container: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    """Tell whether a user's container, hardened, can run as root; arguments as for :func:`hardened`."""
+    both = {**_said(pod), **_said(container)}
+    return both.get("runAsUser", ROOT if both.get("runAsNonRoot") is False else None) == ROOT
+
+
 def _said(context: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in context.items() if value is not None}

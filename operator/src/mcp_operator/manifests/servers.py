@@ -11,7 +11,7 @@ from mcp_operator.manifests import files, security
 if TYPE_CHECKING:
     from toolman.manifest import Tool
 
-    from mcp_operator.models.server import EnvFrom, EnvVar, ResourceList, Run
+    from mcp_operator.models.run import EnvFrom, EnvVar, ResourceList, Run
 
 PIPES_LIMIT = "1Mi"
 """Of the volume in memory; what is in a pipe is not on the volume."""

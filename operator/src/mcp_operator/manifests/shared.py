@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp_operator import names
 from mcp_operator.manifests import security, sidecars
 from mcp_operator.manifests import servers as server_containers
+from mcp_operator.manifests.metadata import of_server
+from mcp_operator.models.run import SHARED_TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,14 +35,7 @@ LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 DEFAULT_PATH: Final = "/mcp"
 """Of an HTTP server of which neither its owner nor the handshake says where it listens."""
-SCHEDULING: Final = (
-    "nodeSelector",
-    "tolerations",
-    "affinity",
-    "topologySpreadConstraints",
-    "priorityClassName",
-    "runtimeClassName",
-)
+SCHEDULING: Final = tuple(SHARED_TEMPLATE["properties"]["spec"]["properties"])
 """What an owner may say of the Pods: where they run, never what is in them."""
 
 _CONFIG: Final = f"{names.CONFIG_PATH}/{names.CONFIG_FILE}"
@@ -76,16 +71,7 @@ def metadata(server: Resource[MCPServerSpec], name: str) -> dict[str, Any]:
         "name": name,
         "namespace": server.namespace,
         "labels": _labels(server),
-        "ownerReferences": [
-            {
-                "apiVersion": names.API_VERSION,
-                "kind": "MCPServer",
-                "name": server.name,
-                "uid": server.uid,
-                "controller": True,
-                "blockOwnerDeletion": True,
-            },
-        ],
+        "ownerReferences": [of_server(server.name, server.uid)],
     }
 
 
@@ -101,22 +87,16 @@ def service_account(server: Resource[MCPServerSpec]) -> dict[str, Any]:
 
 def config_map(server: Resource[MCPServerSpec], written: str) -> dict[str, Any]:
     """Give the ConfigMap with the guard's configuration."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(server, names.guard(server.name)),
-        "data": {names.CONFIG_FILE: written},
-    }
+    return _config_map(server, names.guard(server.name), {names.CONFIG_FILE: written})
 
 
 def ca_config_map(server: Resource[MCPServerSpec], bundle: str) -> dict[str, Any]:
     """Give the ConfigMap with the authorities that agents trust for this server."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(server, names.guard_ca_config_map(server.name)),
-        "data": {names.CA_FILE: bundle},
-    }
+    return _config_map(server, names.guard_ca_config_map(server.name), {names.CA_FILE: bundle})
+
+
+def _config_map(server: Resource[MCPServerSpec], name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(server, name), "data": data}
 
 
 def tls_secret(server: Resource[MCPServerSpec], pair: Mapping[str, str], deployment_uid: str) -> dict[str, Any]:

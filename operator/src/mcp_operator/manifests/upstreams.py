@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolman.manifest import Tool
 
     from mcp_operator.models.base import ServerRequest
-    from mcp_operator.models.server import Header, KeyRef
+    from mcp_operator.models.source import Header, KeyRef
 
 TOKEN_SECONDS = 3600
 """The kubelet renews a token when 80 % of its time are over; toolman reads the file again."""

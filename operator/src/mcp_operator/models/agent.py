@@ -77,7 +77,8 @@ class Running(Model):
 
     A run that is over is not repeated until the spec asks for another one: until anything but `suspend`,
     `ttlSecondsAfterFinished` and `updateStrategy` changes. Where something outside ends its Pod (an eviction, a drained
-    or lost node), `OnFailure` goes on with another Pod and `Never` has failed.
+    or lost node), `OnFailure` goes on with another Pod and `Never` has failed. A Pod that ended while no operator
+    looked tells it as long as it is there; one that is gone by then counts as lost.
     """
     update_strategy: Literal["InPlace", "Recreate", "OnDelete"] = "InPlace"
     """What happens to the Pod that runs when it should be another one.
@@ -86,6 +87,7 @@ class Running(Model):
     Kubernetes 1.32 or newer; on older ones the Pod is replaced two minutes later); otherwise the Pod is replaced.
     `Recreate`: the Pod is replaced. `OnDelete`: it stays until somebody deletes it.
     Policies and tool lists reach it in every case without that. A run to completion that has begun is never replaced.
+    Pods of other workloads are never replaced either: a condition says which were made before a change.
     """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Seconds that the Pod may run altogether; not with `restartPolicy: Always`."""
@@ -125,6 +127,10 @@ class MCPAgentSpec(Running):
                 "has(self.template) || self.restartPolicy == 'Always'",
                 "without template the workloads that carry the agent's label decide how they are restarted",
             ),
+            (
+                "has(self.template) || self.updateStrategy == 'InPlace'",
+                "without template the workloads that carry the agent's label decide when their Pods are replaced",
+            ),
         ),
     )
 
@@ -136,7 +142,8 @@ class MCPAgentSpec(Running):
     """Pod template with the agent's own containers.
 
     Hardening is filled in where it is absent: an image that runs as root needs `runAsUser: 0` or
-    `runAsNonRoot: false`. What would go around toolman is refused.
+    `runAsNonRoot: false`, and cannot write `/etc/hosts` and `/etc/resolv.conf`, which are the sidecars', too. What
+    would go around toolman is refused.
     Without a template no Pod is made: Pods of other workloads in this namespace that are labelled
     `toolman.dev/agent: NAME` get the sidecars, where the installation injects them. With `suspend` no further ones do.
     They are deleted when the MCPAgent is, as a Pod of its own would be.

@@ -5,11 +5,15 @@ A docstring below a field is its description in the CRD and in the reference pag
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 NAME_LIMIT = 50
 """Characters in the name of an MCPServer or MCPAgent: containers, volumes and ConfigMaps carry it with a prefix."""
@@ -55,6 +59,30 @@ def between(field: str, least: str, most: str) -> tuple[str, str]:
     value = f"duration(self.{field})"
     rule = f"!has(self.{field}) || ({value} >= duration('{least}') && {value} <= duration('{most}'))"
     return rule, f"{field} must be from {least} to {most}"
+
+
+def untouched(part: Model, path: str, *, but: Collection[str] = ()) -> str:
+    """Give the CEL expression that is true of a part of a spec in which nobody has set anything.
+
+    Args:
+        part: With its defaults, which the API server has filled in by then.
+        path: Where it is, such as ``self.build``.
+        but: Fields, as in YAML, that may be set.
+    """
+    fields = ((to_camel(name), getattr(part, name)) for name in type(part).model_fields)
+    return " && ".join(_is_default(f"{path}.{name}", value) for name, value in fields if name not in but)
+
+
+def _is_default(place: str, value: object) -> str:
+    if isinstance(value, Model):
+        return untouched(value, place)
+    if value is None:
+        return f"!has({place})"
+    if value in ([], {}):
+        return f"{place}.size() == 0"
+    if isinstance(value, str):  # a quantity may be a number
+        return f"has({place}) && string({place}) == '{value}'"
+    return f"{place} == {json.dumps(value)}"
 
 
 class Model(BaseModel):

@@ -16,6 +16,7 @@ from mcp_operator.models.base import (
     between,
     cel,
     unique,
+    untouched,
 )
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
@@ -122,6 +123,7 @@ class ServerRequestRules(Model):
     """All others are refused."""
 
 
+_WHOLE_NAMESPACES = untouched(Target(), "self.target", but=["namespaceSelector"])
 _PARTS = ("tools", "prompts", "resources", "extensions", "serverRequests", "sources", "limits")
 
 
@@ -133,6 +135,10 @@ class ToolPolicySpec(Model):
             (
                 " || ".join(f"has(self.{part})" for part in _PARTS),
                 f"a policy must say something: give at least one of {', '.join(_PARTS)}",
+            ),
+            (
+                f"{' || '.join(f'has(self.{part})' for part in _PARTS if part != 'sources')} || ({_WHOLE_NAMESPACES})",
+                "sources are said of whole namespaces: of target only namespaceSelector means something for them",
             ),
             *(
                 (

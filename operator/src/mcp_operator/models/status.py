@@ -116,6 +116,8 @@ class ImageStatus(Status):
     """Folder in which it starts."""
     build_key: str
     """`build.key` of the build that made it."""
+    verified_with: str | None = None
+    """Stands for what of `run` it was tried out with; until other settings are, running agents' Pods keep theirs."""
     bases: dict[str, str] = {}
     """Images that it was made from, with their IDs in the engine's store. Another one of the same name means building
     again."""

@@ -29,6 +29,7 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
 
 def add_status(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``status``."""
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     add_person(parser)
     add_output(parser)
 

@@ -118,7 +118,8 @@ def of_agent(asking: Person, agent: str, wanted: Wanted) -> Iterator[bytes]:
     """
     pods = asking.pods(agent)
     if not pods:
-        raise cluster.NotFoundError(f"no Pod runs for MCPAgent {agent} in namespace {asking.namespace}")
+        why = f"kubectl toolman status -n {asking.namespace} says why"
+        raise cluster.NotFoundError(f"no Pod runs for MCPAgent {agent} in namespace {asking.namespace}: {why}")
     if wanted.follow and len(pods) > 1:
         wanted = replace(wanted, follow=False)
     for pod in pods:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_operator import cluster, conditions, status
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
     from mcp_operator.plugin.person import Person
 
 FINE: Final = "True"
-_UNKNOWN: Final = "the operator has not looked at it yet; is it running?"
+_UNKNOWN: Final = (
+    "the operator has not looked at it yet: does it run? kubectl get pods -A -l app.kubernetes.io/name=mcp-operator"
+)
 
 
 def run(given: argparse.Namespace, asking: Person) -> str:
     """Give what is to be printed."""
+    if given.all_namespaces:
+        asking = replace(asking, namespace="")
     found = overview(asking)
     return json.dumps(found, indent=2) + "\n" if given.output == "json" else text(asking.namespace, found)
 
 
 def overview(asking: Person) -> dict[str, list[dict[str, Any]]]:
-    """Look at a namespace."""
+    """Look at the namespace that is asked about, or at all of them."""
     agents = asking.api.list(cluster.AGENT, asking.namespace)
     return {
         "servers": [_server(raw) for raw in _sorted(asking.api.list(cluster.SERVER, asking.namespace))],
@@ -38,9 +43,10 @@ def overview(asking: Person) -> dict[str, list[dict[str, Any]]]:
 
 
 def text(namespace: str, found: dict[str, list[dict[str, Any]]], *, rich: bool | None = None) -> str:
-    """Give it as tables."""
+    """Give it as tables; without a namespace each row says its own."""
     if not found["servers"] and not found["agents"]:
-        return f"no MCPServers and no MCPAgents in namespace {namespace}\n"
+        where = f"in namespace {namespace}" if namespace else "in this cluster"
+        return f"no MCPServers and no MCPAgents {where}\n"
     columns = {
         "servers": ("name", "ready", "tools", "do"),
         "agents": ("name", "ready", "tools", "denied", "pod", "do"),
@@ -48,7 +54,8 @@ def text(namespace: str, found: dict[str, list[dict[str, Any]]], *, rich: bool |
     }
     titles = {"name": "", "do": "WHAT TO DO"}
     parts = []
-    for kind, fields in columns.items():
+    for kind, own in columns.items():
+        fields = own if namespace or kind == "policies" else ("namespace", *own)
         headers = [titles.get(field) or (kind.upper() if field == "name" else field.upper()) for field in fields]
         rows = [[str(entry.get(field, "")) for field in fields] for entry in found[kind]]
         parts.append(tables.table(headers, rows, rich=rich))
@@ -56,7 +63,7 @@ def text(namespace: str, found: dict[str, list[dict[str, Any]]], *, rich: bool |
 
 
 def _sorted(some: Sequence[Manifest]) -> list[Manifest]:
-    return sorted(some, key=lambda raw: str(raw["metadata"]["name"]))
+    return sorted(some, key=lambda raw: (str(raw["metadata"]["namespace"]), str(raw["metadata"]["name"])))
 
 
 def _server(raw: Manifest) -> dict[str, Any]:
@@ -81,7 +88,10 @@ def _pods(found: MCPAgentStatus) -> str:
 
 
 def _policies(asking: Person, agents: Sequence[Manifest]) -> list[dict[str, Any]]:
-    """Look at the policies that cap the agents; who may not read them sees what the agents say."""
+    """Look at the policies that cap the agents, and of all namespaces at those that cap nobody, too.
+
+    Who may not read them sees what the agents say.
+    """
     capping: dict[str, str] = {}
     for raw in agents:
         for each in status.read(MCPAgentStatus, raw).policies or ():
@@ -90,6 +100,8 @@ def _policies(asking: Person, agents: Sequence[Manifest]) -> list[dict[str, Any]
         readable = {raw["metadata"]["name"]: raw for raw in asking.api.list(cluster.POLICY)}
     except cluster.ForbiddenError:
         readable = {}
+    if not asking.namespace:
+        capping |= {name: raw["spec"].get("enforcement", "Enforce") for name, raw in readable.items()}
     found = []
     for name, enforcement in sorted(capping.items()):
         entry: dict[str, Any] = {"name": name, "ready": "", "do": ""}
@@ -105,8 +117,9 @@ def _policies(asking: Person, agents: Sequence[Manifest]) -> list[dict[str, Any]
 def _verdict(raw: Manifest, found: Sequence[Condition]) -> dict[str, Any]:
     """Give name, readiness and, where it is not ready, what its own condition says."""
     metadata = raw["metadata"]
+    place = {key: metadata[key] for key in ("namespace", "name") if key in metadata}
     ready = conditions.find(found, conditions.READY)
     if ready is None or ready.observed_generation < metadata.get("generation", 1):
-        return {"name": metadata["name"], "ready": "Unknown", "do": _UNKNOWN}
+        return {**place, "ready": "Unknown", "do": _UNKNOWN}
     todo = "" if ready.status == FINE else f"{ready.reason}: {ready.message}".removesuffix(": ")
-    return {"name": metadata["name"], "ready": ready.status, "do": todo}
+    return {**place, "ready": ready.status, "do": todo}

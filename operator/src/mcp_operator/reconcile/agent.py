@@ -135,8 +135,9 @@ class AgentReconciler:
         earlier, after.run = after.run, runs.observe(after.run, own, agent, self._services.clock())
         if after.run is not None and runs.is_over(after.run):
             delay = self._retire(raw, agent, after.run, own, is_recorded=runs.is_over(earlier))
-            self._report_pod(agent, seen, after, {conditions.POD_READY: runs.outcome(after.run)})
-            return _Look(_all(runs.outcome(after.run)), delay)
+            over = runs.outcome(after.run, agent)
+            self._report_pod(agent, seen, after, {conditions.POD_READY: over})
+            return _Look(_all(over), delay)
         found: dict[str, Outcome] = {}
         delay = None
         try:
@@ -145,6 +146,8 @@ class AgentReconciler:
             # only the steps at both ends raise: what is between them stops nothing
             last = conditions.POLICY_RESOLVED if conditions.POLICY_RESOLVED not in found else conditions.POD_READY
             found[last] = problem
+        except cluster.EndingError:
+            raise  # nothing is made any more, and nobody asks how it is
         except cluster.NotFoundError:
             found[conditions.POLICY_RESOLVED] = Waiting(conditions.NOT_REACHED, "the namespace is being deleted")
         self._report_pod(agent, seen, after, found)
@@ -159,16 +162,17 @@ class AgentReconciler:
         notes: list[Event],
     ) -> float | None:
         servers = agent_inputs.servers(self._api, agent, self._references)
+        current = self._api.config_map(agent.namespace, names.config_map(agent.name))
         starts = seen.named is None and agent.spec.template is not None  # and so with the newest
         with snapshots.since(None) if starts else contextlib.nullcontext():
             labels = self._api.namespace_labels(agent.namespace)
             ceilings = policy_reader.of_agent(self._api, agent, labels, agent_inputs.readable(servers))
-        found[conditions.POLICY_RESOLVED] = Done(conditions.SUCCEEDED)
         found[conditions.SERVERS_READY] = agent_inputs.servers_outcome(servers)
         default_access = self._services.settings.default_access
         layers = agent_inputs.layers_of(agent, servers, labels, ceilings, default_access)
         agent_tools.fill(after, agent_tools.sight(agent, servers, layers))
         agent_warnings.fill(after, agent, servers, layers)
+        found[conditions.POLICY_RESOLVED] = Done(conditions.SUCCEEDED, agent_warnings.capped(after))
         found[conditions.TOOLS_READY] = agent_tools.required(agent, servers, layers)
         plan = Plan(
             agent=agent,
@@ -176,6 +180,7 @@ class AgentReconciler:
             layers=layers,
             report_hash=agent_reports.token_hash(self._services.tokens, agent),
             pod=seen.named,
+            current=current,
             injected=seen.injected,
             run=runs.wanted(agent, after.run, self._services.clock()),
         )

@@ -12,7 +12,7 @@ from mcp_operator.manifests import config as configs
 from mcp_operator.manifests import files, upstreams
 from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.upstreams import Upstream
-from mcp_operator.models.server import Run
+from mcp_operator.models.run import Run
 from mcp_operator.outcomes import Stalled, Waiting
 from mcp_operator.reconcile import in_place, pods
 from toolman import config
@@ -46,6 +46,8 @@ class Plan:
         servers: In the agent's order.
         layers: Who allows and denies what.
         pod: The Pod of the agent's name as it is now.
+        current: The ConfigMap of the agent's name as it was before the policies were read: who has brought newer ones
+            into it meanwhile is not overruled.
         hold: Why no other Pod may be made now; empty when one may.
         run: Which run to completion the next Pod would be of; None for an agent that keeps its Pod.
         report_hash: Of the token with which its toolman is asked for reports.
@@ -56,6 +58,7 @@ class Plan:
     servers: Sequence[Server]
     layers: Sequence[Layer]
     pod: Manifest | None
+    current: Manifest | None = None
     hold: str = ""
     run: CompletionRun | None = None
     report_hash: str | None = None
@@ -72,18 +75,14 @@ def inputs(servers: Sequence[Server]) -> str:
     return "".join(server.headers for server in servers)
 
 
-def configuration(plan: Plan, current: Manifest | None) -> Config:
+def configuration(plan: Plan) -> Config:
     """Give what toolman is to read: while there is a Pod, the servers that it can reach from there and no others.
 
     The users refused as callers are those of every server container that there is, also of servers that the agent no
     longer names: until the Pod is replaced they still run. While a container runs an image that is not the server's
     any more, the tools that it may have are those that are written down for it.
-
-    Args:
-        plan: What is wanted.
-        current: The ConfigMap that toolman reads now.
     """
-    earlier = written(current)
+    earlier = written(plan.current)
     recorded = {server.name: server.manifest for server in earlier.servers} if earlier is not None else {}
     there = [pod for pod in (plan.pod, *plan.injected) if pod is not None]
     present = max((len(pods.server_names(pod)) for pod in there), default=0)
@@ -92,14 +91,15 @@ def configuration(plan: Plan, current: Manifest | None) -> Config:
     return configs.toolman_config(plan.agent, listed, plan.layers, max(sidecars, present), plan.report_hash)
 
 
-def write(api: Workloads, plan: Plan, wanted: Config, current: Manifest | None) -> None:
+def write(api: Workloads, plan: Plan, wanted: Config) -> None:
     """Write an agent's ConfigMap where it differs from the current one.
 
     Raises:
+        cluster.ConflictError: It has changed since it was read.
         Stalled: A ConfigMap that is not ours has its name, or the configuration is too large.
         Waiting: That of an earlier agent of this name is still there.
     """
-    agent = plan.agent
+    agent, current = plan.agent, plan.current
     manifest = configs.config_map(agent, wanted)
     size = len(manifest["data"][names.CONFIG_FILE].encode())
     if size > SIZE_LIMIT:
@@ -107,9 +107,29 @@ def write(api: Workloads, plan: Plan, wanted: Config, current: Manifest | None) 
         raise Stalled(conditions.CONFIG_TOO_LARGE, text)
     if current is not None:
         _check_owner(current, agent.uid, cluster.AGENT.kind, "rename the MCPAgent")
-        if current.get("data") == manifest["data"]:
+        if current.get("immutable"):
+            name = current["metadata"]["name"]
+            text = f"ConfigMap {name} is immutable, so that no policy could change it: delete it, it is made anew"
+            raise Stalled(conditions.CONFIG_NAME_TAKEN, text, delay=RECHECK)
+        if current.get("data") == manifest["data"] and _is_labelled(current):
             return
+        manifest["metadata"]["resourceVersion"] = current["metadata"].get("resourceVersion")
     api.apply_config_map(manifest)
+
+
+def is_kept(current: Manifest | None, agent: Resource[MCPAgentSpec]) -> bool:
+    """Tell whether a ConfigMap is the one that :func:`write` keeps as it should be.
+
+    Anybody may make one before the operator does, and say that it is the agent's: without our label neither the watches
+    nor the admission policies know it, and what is immutable no policy reaches any more.
+    """
+    if current is None or current.get("immutable"):
+        return False
+    return cluster.controller(current).get("uid") == agent.uid and _is_labelled(current)
+
+
+def _is_labelled(current: Manifest) -> bool:
+    return (current["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MANAGER
 
 
 def write_files(api: Workloads, servers: Sequence[Server]) -> None:
@@ -145,7 +165,7 @@ def written(current: Manifest | None) -> Config | None:
     """Give toolman's configuration as it is written now; None where there is none that can be read."""
     text = (current or {}).get("data", {}).get(names.CONFIG_FILE)
     try:
-        return msgspec.json.decode(text, type=config.Config) if text else None
+        return config.loads(text) if text else None
     except msgspec.MsgspecError:
         return None  # of another version, or somebody else's: it is written anew
 

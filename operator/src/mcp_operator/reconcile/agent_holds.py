@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcp_operator import conditions, status
+from mcp_operator.manifests import servers as server_containers
 from mcp_operator.manifests import template
+from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.template import Refused
 from mcp_operator.outcomes import Stalled
 
@@ -34,8 +36,23 @@ def refused(servers: Sequence[Server]) -> Refused:
 
 
 def unsettled(pod: Manifest | None, servers: Sequence[Server]) -> str:
-    """Say why a Pod that runs is not replaced now: one of its servers has no image, or another one is on its way."""
+    """Say why a Pod that runs is not replaced now: one of its servers has no image, or is not verified as written."""
     if pod is None:
         return ""
-    waited_for = [server.name for server in servers if server.problem or not server.settled]
-    return f"the Pod stays as it is until these servers are built: {', '.join(waited_for)}" if waited_for else ""
+    waited_for = [server.name for server in servers if server.problem or not server.settled or _is_risky(pod, server)]
+    if not waited_for:
+        return ""
+    why = f"kubectl describe mcps {' '.join(waited_for)} -n {pod['metadata']['namespace']}"
+    return f"the Pod stays as it is until these servers are built and verified as written, see {why}"
+
+
+def _is_risky(pod: Manifest, server: Server) -> bool:
+    """Tell whether another Pod would start a server in a way that nobody has tried, and that this one does not."""
+    running = server.running
+    if server.verified or not isinstance(running, RunningServer):
+        return False
+    wanted = server_containers.container(running, 0)
+    listed = pod["spec"].get("initContainers") or []
+    there: Manifest = next((each for each in listed if each["name"] == wanted["name"]), {})
+    variables = there.get("env") or []
+    return there.get("command") != wanted["command"] or any(each not in variables for each in wanted["env"])

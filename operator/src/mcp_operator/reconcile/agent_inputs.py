@@ -11,11 +11,12 @@ from mcp_operator import cluster, conditions, layers, names, objects, server_ref
 from mcp_operator.manifests import files
 from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.upstreams import Upstream
-from mcp_operator.models.server import KeyRef, MCPServerSpec
+from mcp_operator.models.server import MCPServerSpec
+from mcp_operator.models.source import KeyRef
 from mcp_operator.models.status import MCPServerStatus, ToolStatus
 from mcp_operator.outcomes import Done, Outcome, Waiting
 from mcp_operator.placements import placement
-from mcp_operator.reconcile import known_tools
+from mcp_operator.reconcile import known_tools, run_settings
 from toolman import policy
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Server:
         problem: Why no Pod can be made with it; empty when one can.
         missing: A Secret or ConfigMap that it needs and that is not there; ``problem`` says the same.
         settled: Its spec as written is in service or has failed for good; otherwise another image may come any moment.
+        verified: What it says of ``run`` was tried out with its image, or is that of Pods of its own.
         inputs: Hexadecimal digits, others whenever what its container gets from Secrets and ConfigMaps is.
         headers: The same for what toolman gets.
     """
@@ -56,6 +58,7 @@ class Server:
     problem: str = ""
     missing: Waiting | None = None
     settled: bool = False
+    verified: bool = True
     inputs: str = ""
     headers: str = ""
 
@@ -133,10 +136,12 @@ def _reach(endpoint: EndpointStatus) -> Reach:
 
 def servers(api: Cluster, agent: Resource[MCPAgentSpec], references: References) -> list[Server]:
     """Look at the servers of an agent, in its order."""
-    return [
-        _server(api, named.name, api.get(cluster.SERVER, agent.namespace, named.name), references)
-        for named in agent.spec.servers
-    ]
+    return [server(api, agent.namespace, named.name, references) for named in agent.spec.servers]
+
+
+def server(api: Cluster, namespace: str, name: str, references: References) -> Server:
+    """Look at a server as its agents do."""
+    return _server(api, namespace, name, api.get(cluster.SERVER, namespace, name), references)
 
 
 def servers_outcome(found: Sequence[Server]) -> Outcome:
@@ -176,9 +181,10 @@ def _references(spec: MCPServerSpec) -> list[server_references.Reference]:
     return [reference for some in every for reference in some]
 
 
-def _server(api: Cluster, name: str, raw: Manifest | None, references: References) -> Server:
+def _server(api: Cluster, namespace: str, name: str, raw: Manifest | None, references: References) -> Server:
     if raw is None:
-        return Server(name=name, problem="there is no MCPServer of this name in this namespace")
+        text = f"there is no such MCPServer: create it, or name one of kubectl get mcps -n {namespace}"
+        return Server(name=name, problem=text)
     current = status.read(MCPServerStatus, raw)
     try:
         resource = objects.parse(MCPServerSpec, raw)
@@ -187,16 +193,26 @@ def _server(api: Cluster, name: str, raw: Manifest | None, references: Reference
     if resource.deleting:
         return Server(name=name, status=current, problem="it is being deleted")
     ready = conditions.find(current.conditions, conditions.READY)
-    stalled = conditions.is_true(current.conditions, conditions.STALLED)
-    observed = current.observed_generation == resource.generation
     server = Server(
         name=name,
         resource=resource,
         status=current,
         tools=known_tools.of_server(api, raw, current),
-        settled=observed and ((ready is not None and ready.status == "True") or stalled),
+        settled=_is_settled(resource, current),
+        verified=placement(resource.spec, current) != "Sidecar"
+        or run_settings.are_verified(resource.spec.run, current.image),
     )
     return _with_inputs(server, resource, references, _problem(server, resource.namespace, ready))
+
+
+def _is_settled(resource: Resource[MCPServerSpec], current: MCPServerStatus) -> bool:
+    """Tell whether nothing else is on its way."""
+    if current.observed_generation != resource.generation:
+        return False
+    ready = conditions.find(current.conditions, conditions.READY)
+    return conditions.is_true(current.conditions, conditions.STALLED) or (
+        ready is not None and ready.status == "True" and ready.reason not in conditions.UNDER_WAY
+    )
 
 
 def _problem(server: Server, namespace: str, ready: Condition | None) -> str:

@@ -27,6 +27,8 @@ BACKOFF_FIRST = 1.0
 """Seconds until a Pod that ended is made anew; doubling."""
 BACKOFF_CAP = 300.0
 """Seconds at most; the kubelet's own limit for containers."""
+AGAIN = 1.0
+"""Seconds until a Pod that was another one when it was written is looked at again."""
 STEADY = 600.0
 """Seconds that a Pod must have lived for its end to count as the first."""
 _REPLACED = {
@@ -36,7 +38,7 @@ _REPLACED = {
 }
 """By the decision's reason, for people."""
 _OUTDATED = {
-    "OnDelete": "the Pod should be another one (updateStrategy OnDelete): delete it, and the next one is made",
+    "OnDelete": "the Pod should be another one (updateStrategy OnDelete); when it suits: kubectl delete pod {place}",
     "RunHasBegun": "what the Pod is made from has changed; its run goes on as it began",
 }
 
@@ -74,8 +76,7 @@ class AgentPods:
             Waiting: The Pod is being replaced, or must not be made yet.
         """
         agent, now = plan.agent, self._clock()
-        current = self._api.config_map(agent.namespace, names.config_map(agent.name))
-        wanted_config = agent_config.configuration(plan, current)
+        wanted_config = agent_config.configuration(plan)
         config_hash = configs.config_hash(wanted_config, plan.inputs)
         wanted = self._wanted(plan, config_hash)
         allowed = None if plan.hold else wanted
@@ -83,7 +84,7 @@ class AgentPods:
         if verdict.action == "leave":
             text = f"Pod {names.pod(agent.name)} exists and is not this MCPAgent's: delete it, or rename the MCPAgent"
             raise Stalled(conditions.POD_NAME_TAKEN, text, delay=agent_config.RECHECK)
-        agent_config.write(self._api, plan, wanted_config, current)
+        agent_config.write(self._api, plan, wanted_config)
         if allowed is not None:
             agent_config.write_files(self._api, plan.servers)
         outcome = self._act(plan, verdict, allowed, config_hash, notes)
@@ -122,21 +123,28 @@ class AgentPods:
         self._tell(agent, pod, config_hash)
         outcome = pods.outcome(pod, agent.spec.required_tools, self._clock())
         if verdict.action == "outdated" and isinstance(outcome, Done):
-            return Waiting(conditions.POD_OUTDATED, _OUTDATED[verdict.reason], delay=None)
+            place = f"{names.pod(agent.name)} -n {agent.namespace}"
+            return Waiting(conditions.POD_OUTDATED, _OUTDATED[verdict.reason].format(place=place), delay=None)
         return outcome
 
     def _tell(self, agent: Resource[MCPAgentSpec], pod: Manifest, config_hash: str) -> None:
         """Wake the kubelet where the configuration is another one than the Pod was told of."""
         told = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_CONFIG_HASH)
-        if told != config_hash:
-            annotations = {names.ANNOTATION_CONFIG_HASH: config_hash}
+        if told == config_hash:
+            return
+        annotations = {names.ANNOTATION_CONFIG_HASH: config_hash}
+        try:
             self._api.annotate_pod(agent.namespace, names.pod(agent.name), pod["metadata"]["uid"], annotations)
+        except (cluster.NotFoundError, cluster.ConflictError) as error:
+            raise _moved_on(error) from None
 
     def _change(self, agent: Resource[MCPAgentSpec], pod: Manifest, wanted: Manifest, notes: list[Event]) -> Outcome:
         """Give servers of a running Pod other images: the kubelet starts these containers again and no others."""
         images, annotations = in_place.change(pod, wanted, self._clock())
         try:
             self._api.change_images(pod, images, annotations)
+        except (cluster.NotFoundError, cluster.ConflictError) as error:
+            raise _moved_on(error) from None
         except cluster.InvalidError as error:
             raise _rejected(error) from error
         except cluster.ForbiddenError as error:
@@ -205,6 +213,14 @@ class AgentPods:
         now = self._clock()
         ends.count = 1 if pods.lifetime(pod, policies.format_time(now)) > STEADY else ends.count + 1
         ends.not_before = now + timedelta(seconds=backoff(ends.count - 1, BACKOFF_FIRST, BACKOFF_CAP))
+
+
+def _moved_on(error: cluster.ClusterError) -> Waiting:
+    """Say that a Pod is not any more what it was read as."""
+    if isinstance(error, cluster.NotFoundError):
+        return Waiting(conditions.POD_TERMINATING, "the Pod has just gone; another one follows", delay=AGAIN)
+    text = f"the Pod could not be told of a change, which is tried again: {error}"
+    return Waiting(conditions.POD_OUTDATED, printable(text), delay=AGAIN)
 
 
 def _rejected(error: cluster.ClusterError) -> Stalled:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from mcp_operator import conditions
+from mcp_operator import conditions, names
 from mcp_operator.models.status import LISTED_TOOLS, AgentTokens, AgentTools, AuditedTool, DeniedTool
 from mcp_operator.outcomes import Done, Outcome, Stalled, Waiting
 from toolman import naming, policy
@@ -111,13 +111,15 @@ def required(
         server_name, _, tool = wanted.partition("/")
         server = by_name.get(server_name)
         decided = visible.get((server_name, tool))
-        trouble = _lacking(server, decided, policy.decide(layers, server_name, "tools", tool))
+        trouble = _lacking(agent, server, decided, policy.decide(layers, server_name, "tools", tool))
         if trouble is not None:
             found[trouble[0]].append(f"{wanted} ({trouble[1]})")
     texts = [f"{_WORDS[kind]}: {', '.join(tools)}" for kind, tools in found.items() if tools]
     if not texts:
         return Done(conditions.SUCCEEDED)
     text = f"required tools: {'; '.join(texts)}."
+    if found["denied"]:
+        text += f" Who says what: kubectl toolman explain mcpagent/{agent.name} -n {agent.namespace}"
     if found["unknown"]:
         return Stalled(conditions.TOOLS_UNKNOWN, text)
     if found["denied"]:
@@ -133,11 +135,14 @@ _WORDS: Final[dict[_Kind, str]] = {
 }
 
 
-def _lacking(server: Server | None, verdict: Verdict | None, decision: policy.Decision) -> tuple[_Kind, str] | None:
+def _lacking(
+    agent: Resource[MCPAgentSpec], server: Server | None, verdict: Verdict | None, decision: policy.Decision
+) -> tuple[_Kind, str] | None:
     if server is None:
         return "unknown", "no such server"
     if server.tools is not None and verdict is None:
-        return "unknown", f"status.tools of MCPServer {server.name} lists what there is"
+        listed = f"kubectl get cm {names.manifest_config_map(server.name)}"
+        return "unknown", f"{listed} -n {agent.namespace} -o yaml lists what there is"
     if server.problem:
         return "waiting", server.problem
     if verdict is not None:

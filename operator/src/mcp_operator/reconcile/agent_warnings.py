@@ -5,6 +5,7 @@ For the status, for Events and for whoever answers ``kubectl apply``: nothing he
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from mcp_operator.layers import POLICY_PREFIX
@@ -55,13 +56,28 @@ def fill(
     servers: Sequence[Server],
     layers: Sequence[policy.Layer],
 ) -> None:
-    """Write into a status who caps the agent, and the warnings."""
+    """Write into a status, which has the agent's tools already, who caps it, and the warnings."""
     ceilings = {layer.source: layer.enforcement for layer in layers if layer.source.startswith(POLICY_PREFIX)}
     after.policies = [
         CappingPolicy(name=source.removeprefix(POLICY_PREFIX), enforcement=enforcement.capitalize())
         for source, enforcement in ceilings.items()
     ][:LISTED_TOOLS]
-    after.warnings = warnings(agent, servers, layers) or None
+    found = [*_without_tools(after, agent), *warnings(agent, servers, layers)]
+    after.warnings = found[:LISTED_WARNINGS] or None
+
+
+def capped(after: MCPAgentStatus) -> str:
+    """Say which policies cap an agent, from its status."""
+    found = [f"ToolPolicy/{each.name}" + " (audit)" * (each.enforcement == "Audit") for each in after.policies or ()]
+    return f"capped by {_named(found)}" if found else "no ToolPolicy caps it"
+
+
+def _without_tools(after: MCPAgentStatus, agent: Resource[MCPAgentSpec]) -> Iterator[str]:
+    """Warn of an agent that runs and sees nothing, by others' word: its Pod being ready is not all that is meant."""
+    others = sorted({each.by for each in after.denied or ()} - {_own(agent), ""})
+    if after.tools is not None and after.tools.total and not after.tools.visible and others:
+        question = f"kubectl toolman explain mcpagent/{agent.name} -n {agent.namespace}"
+        yield printable(f"none of its {after.tools.total} tools is left to it by {', '.join(others)}: {question}")
 
 
 def _of_server(
@@ -75,15 +91,22 @@ def _of_server(
         yield f"{field}.allow is empty, so the agent gets no tool of it; leave allow out for all"
     if agent.spec.tool_names == "Prefixed":
         yield from _prefixed(server)
-    for glob in server.tools.allow or () if known else ():
+    if not known:
+        return
+    decide = cache(partial(policy.decide, layers, server.name, "tools"))  # globs may ask for the same tools
+    for glob in server.tools.allow or ():
         asked = [name for name in known if policy.matches([glob], name)]
         if not asked:
             yield f"{field}.allow {glob!r} matches none of the {len(known)} tools of this server"
-            continue
-        decisions = [policy.decide(layers, server.name, "tools", name) for name in asked]
-        others = sorted({each.source for each in decisions if each.source and each.source != _own(agent)})
-        if not any(each.allowed for each in decisions) and others:
+        elif others := _denying([decide(name) for name in asked], _own(agent)):
             yield f"{field}.allow {glob!r} gets nothing of what it asks for: {', '.join(others)} denies {_named(asked)}"
+
+
+def _denying(decisions: Sequence[policy.Decision], own: str) -> list[str]:
+    """Name the others that leave nothing of some tools; none where something is left."""
+    if any(each.allowed for each in decisions):
+        return []
+    return sorted({each.source for each in decisions if each.source not in ("", own)})
 
 
 def _prefixed(server: AgentServer) -> Iterator[str]:

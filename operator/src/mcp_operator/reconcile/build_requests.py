@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mcp_operator import conditions, names
 from mcp_operator.images import existing
@@ -11,19 +11,16 @@ from mcp_operator.images.contract import BuildRequest, GitSource, NpmSource, Pyp
 from mcp_operator.images.existing import ImageRequest
 from mcp_operator.models.base import seconds
 from mcp_operator.outcomes import Stalled
-from mcp_operator.reconcile import revisions, secrets_reader
+from mcp_operator.reconcile import revisions, run_settings, secrets_reader
 
 if TYPE_CHECKING:
     from mcp_operator.cluster import Cluster
     from mcp_operator.images.contract import Source
     from mcp_operator.jobs import Request
-    from mcp_operator.models.server import MCPServerSpec, Run
+    from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.lookups import Answer
     from mcp_operator.settings import Settings
-
-PLACEHOLDER: Final = "placeholder-while-the-image-is-verified"
-"""For values from Secrets and ConfigMaps while an image is verified: what runs then was never looked at by anybody."""
 
 
 def request(server: Resource[MCPServerSpec], answer: Answer, settings: Settings) -> Request:
@@ -96,19 +93,13 @@ def _trial(server: Resource[MCPServerSpec], settings: Settings) -> dict[str, Any
         "uid": server.uid,
         "installation": settings.installation,
         "args": tuple(run.args),
-        "env": _environment(run),
+        "env": run_settings.environment(run),
         # Which variables a whole Secret brings is not known: placeholders stand for them.
         "as_asked": not run.env_from,
         "transport": run.transport,
         "port": run.port,
         "path": run.path or "",
         "timeout": seconds(server.spec.build.timeout),
-    }
-
-
-def _environment(run: Run) -> dict[str, str]:
-    return {
-        variable.name: PLACEHOLDER if variable.value_from is not None else variable.value or "" for variable in run.env
     }
 
 

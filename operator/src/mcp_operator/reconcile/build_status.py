@@ -100,8 +100,8 @@ def rename(status: MCPServerStatus, key: str) -> None:
         status.build.key = key
 
 
-def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) -> None:
-    """Note a build's failure. The image in service stays as it is."""
+def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime, besides: str = "") -> None:
+    """Note a build's failure, and ``besides`` its hint another one. The image in service stays as it is."""
     began = _begun(status, key, now)
     seconds = int((now - policies.parse_time(began.started_at)).total_seconds())
     status.build = BuildStatus(
@@ -114,7 +114,7 @@ def fail(status: MCPServerStatus, key: str, error: BuildError, now: datetime) ->
         failed_step=error.step.value,
         reason=error.reason,
         message=printable(error.message),
-        hint=printable(error.hint) or None,
+        hint=printable(_sentences(error.hint, besides) if besides else error.hint) or None,
         log_tail=tail(error.log_tail) or None,
         attempts=began.attempts,
         transient=error.transient,
@@ -148,10 +148,9 @@ def outcomes(status: MCPServerStatus, key: str, job: View | None, delay: float |
         return _under_way(job, build, order)
     if build is not None and build.failed_step is not None:
         return _until(Step(build.failed_step), _failure(build, delay), order)
-    if status.held is not None and status.held.image is not None and status.held.image.build_key == key:
-        return in_service(status.held, status)
-    if status.image is not None and status.image.build_key == key:
-        return in_service(status, status)
+    for made in (status.held, status):
+        if made is not None and made.image is not None and made.image.build_key == key:
+            return in_service(made, status)
     return {}
 
 
@@ -181,7 +180,7 @@ def ready(found: Mapping[str, Outcome], status: MCPServerStatus) -> Outcome | No
     problem = next((outcome for outcome in found.values() if isinstance(outcome, Stalled | Waiting)), None)
     if problem is None and all(kind in found for kind in order_of(status)):
         if status.held is not None and status.source is None:
-            text = "nothing is in service, and what was verified awaits approval: see AwaitingApproval"
+            text = f"nothing is in service, and what was verified awaits approval: {status.held.approve}"
             return Stalled(conditions.CHANGES_HELD, text)
         if status.held is not None:
             text = f"{called(status)} stays in service; another revision awaits approval: see AwaitingApproval"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from mcp_operator import cluster, names, objects
+from mcp_operator import cluster, names, objects, policies
 from mcp_operator.manifests import guard_config
 from mcp_operator.manifests.metadata import digest
 from mcp_operator.models.agent import MCPAgentSpec
 from mcp_operator.outcomes import Stalled
 from mcp_operator.reconcile import agent_inputs, injected_pods, pods, policy_reader
+from mcp_operator.reconcile.moment import Moment
 from mcp_operator.reconcile.references import References, Unasked
 from mcp_operator.workqueue import Key
 from toolman import config
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 
     from toolman.policy import Layer
 
-    from mcp_operator.cluster import Cluster, Kind, Manifest
+    from mcp_operator.cluster import Cluster, Manifest
     from mcp_operator.layers import DefaultAccess
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.models.status import MCPServerStatus
     from mcp_operator.objects import Resource
     from mcp_operator.reconcile.agent_inputs import Server
-
-_OVER = frozenset({"Succeeded", "Failed"})
 
 
 def callers(
@@ -49,7 +48,10 @@ def callers(
         known: The callers so far, by the UIDs of their Pods: where a policy cannot be read, they go on as they are.
         injects: Sidecars are put into Pods of other workloads; without the webhook, anybody could say so of his.
     """
-    moment = _Moment(api, server, after)
+    moment = Moment(api, server.namespace)
+    own = moment.server(server.name)
+    if own is not None:  # its endpoint is known here before anybody else can know it
+        moment.replace({**own, "status": after.model_dump(mode="json", by_alias=True, exclude_none=True)})
     labels = api.namespace_labels(server.namespace)
     present = api.pods_labelled(server.namespace, names.LABEL_AGENT)
     found = []
@@ -89,7 +91,7 @@ class News:
         calling: Iterable[Manifest],
     ) -> None:
         """Take note of an agent as it is now, and of the Pods that call for it."""
-        uids = sorted(pod["metadata"]["uid"] for pod in calling if pods.phase(pod) not in _OVER)
+        uids = sorted(pod["metadata"]["uid"] for pod in calling if pods.phase(pod) not in policies.ENDED)
         shared = [server.name for server in servers if server.placement == "Shared"]
         now = {
             name: digest([uids, config.dumps(config.Config(layers=guard_config.about(layers, name))).decode()])
@@ -110,45 +112,10 @@ class News:
                 self._wake(Key(cluster.SERVER.kind, agent[0], name), 0)
 
 
-class _Moment:
-    """The cluster as far as layers depend on it, read once for all callers of a server."""
-
-    def __init__(self, api: Cluster, server: Resource[MCPServerSpec], after: MCPServerStatus) -> None:
-        self._api = api
-        self._namespace = server.namespace
-        self._servers = {raw["metadata"]["name"]: raw for raw in api.list(cluster.SERVER, server.namespace)}
-        own = self._servers.get(server.name)
-        if own is not None:  # its endpoint is known here before anybody else can know it
-            status = after.model_dump(mode="json", by_alias=True, exclude_none=True)
-            self._servers[server.name] = {**own, "status": status}
-        self._lists: dict[str, Sequence[Manifest]] = {}
-        self._config_maps: dict[str, Manifest | None] = {}
-
-    @property
-    def cluster(self) -> Cluster:
-        """What is asked of it below is what it has, and nothing more."""
-        return cast("Cluster", self)
-
-    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        if kind is cluster.SERVER and namespace == self._namespace:
-            return self._servers.get(name)
-        return self._api.get(kind, namespace, name)
-
-    def config_map(self, namespace: str, name: str) -> Manifest | None:
-        if name not in self._config_maps:
-            self._config_maps[name] = self._api.config_map(namespace, name)
-        return self._config_maps[name]
-
-    def list(self, kind: Kind, namespace: str = "") -> Sequence[Manifest]:
-        if kind.kind not in self._lists:
-            self._lists[kind.kind] = self._api.list(kind, namespace)
-        return self._lists[kind.kind]
-
-
 def _calls(pod: Manifest, agent: Manifest, *, injects: bool) -> bool:
     """Tell whether the toolman of a Pod calls for an agent: in its own Pod, or in one that it was put into."""
     metadata, spec = agent["metadata"], agent.get("spec") or {}
-    if pods.phase(pod) in _OVER:
+    if pods.phase(pod) in policies.ENDED:
         return False
     if spec.get("template") is None:
         return injects and injected_pods.is_of(pod, metadata["name"])

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mcp_operator import conditions, policies, server_references
-from mcp_operator.images.contract import BuildError
+from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.jobs import State
 from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
-from mcp_operator.reconcile import build_requests, build_status, in_service, manifests_store
+from mcp_operator.reconcile import build_requests, build_status, in_service, manifests_store, run_settings
 from mcp_operator.reconcile.lookups import Answer
+from mcp_operator.reconcile.progress import Progress
 from mcp_operator.reconcile.references import References
+from mcp_operator.source_globs import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mcp_operator.cluster import Manifest
     from mcp_operator.jobs import Builds, Request, View
+    from mcp_operator.models.run import Run
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.models.status import ImageStatus, MCPServerStatus
     from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.progress import Subject
     from mcp_operator.reconcile.promotion import Promotion
     from mcp_operator.reconcile.services import Services
-    from mcp_operator.workqueue import Key
 
-KEY_RETRY = 10.0
+KEY_RETRY: Final = 10.0
 """Seconds until the base images are asked for again; they are also told of when they are known."""
+WITHOUT_FILES: Final = (
+    "The files of run.files are not there while an image is tried out: where it needs one, set build.verify: None."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,27 +54,6 @@ class Images(Protocol):
 
     def forget(self, uid: str) -> None:
         """Remove what was made for an MCPServer that is gone."""
-
-
-class Progress(NamedTuple):
-    """What a look came to: outcomes by condition, what ``Ready`` says, seconds until the next look."""
-
-    found: dict[str, Outcome]
-    ready: Outcome | None
-    delay: float | None = None
-
-
-class Subject(NamedTuple):
-    """One server at one look: its key, as stored, as read, its status as it is to become, and whether it was asked for.
-
-    ``asked``: somebody has set another value of the annotation for that.
-    """
-
-    key: Key
-    raw: Manifest
-    server: Resource[MCPServerSpec]
-    after: MCPServerStatus
-    asked: bool
 
 
 class ImageStep:
@@ -107,10 +91,15 @@ class ImageStep:
             delay, build_key = self._build(subject, answer, wanted, build_key)
         except _LacksError as lack:
             return Progress(lack.found, build_status.ready(lack.found, subject.after), lack.delay)
+        except BuildError as error:
+            return self._without_key(subject, error)
+        image = subject.after.image
+        if image is not None and image.build_key == build_key:  # however an earlier operator may have called it
+            image.verified_with = run_settings.fingerprint(subject.server.spec.run)
         job = self._job(subject.server.uid, build_key)
         found = build_status.outcomes(subject.after, build_key, job, delay)
         found.setdefault(conditions.SOURCE_READY, Done(conditions.SUCCEEDED, answer.revision))
-        return Progress(found, build_status.ready(found, subject.after), delay)
+        return Progress(found, _ready(found, subject), delay)
 
     def without_source(self, subject: Subject, problem: Problem) -> Progress:
         """Say why nothing can be made now.
@@ -160,15 +149,16 @@ class ImageStep:
         """See to it that the build that is needed runs, and no other.
 
         Gives the seconds until a failed one is due, and the key, which is another one once the base images are known.
+
+        Raises:
+            _LacksError: A Secret is missing.
+            BuildError: The base images cannot be told now.
         """
         after, uid = subject.after, wanted.uid
         now = self._services.clock()
         job = self._job(uid, build_key)
         if job is not None and job.state is State.ENDED:
-            self._end(subject, answer, job)
-            self._ended[uid] = build_key
-            used = job.result.bases if job.result is not None else None
-            build_status.rename(after, self._images.key(wanted, used, now=not used))
+            self._end(subject, answer, wanted, job)
             build_key = self._key(wanted, after)
         verdict = policies.rebuild(self._facts(subject, build_key))
         if not verdict.build:
@@ -205,12 +195,24 @@ class ImageStep:
             credentials=self._credentials(subject.server) if has_some else None,
         )
 
-    def _end(self, subject: Subject, answer: Answer, job: View) -> None:
-        """Write down what a job came to; its result goes into service first, for what is written counts as done."""
+    def _end(self, subject: Subject, answer: Answer, wanted: Request, job: View) -> None:
+        """Write down what a job came to, under the key that is known by what was used.
+
+        Raises:
+            BuildError: That cannot be told now; nothing is written down.
+        """
+        used = job.result.bases if job.result is not None else None
+        made_from = self._images.key(wanted, used, now=not used)
+        self._note_end(subject, answer, job)
+        self._ended[wanted.uid] = job.key
+        build_status.rename(subject.after, made_from)
+
+    def _note_end(self, subject: Subject, answer: Answer, job: View) -> None:
+        """Put a job's result into service first, for what is written counts as done."""
         after, now = subject.after, self._services.clock()
         if job.result is None:
             if job.error is not None:
-                build_status.fail(after, job.key, job.error, now)
+                build_status.fail(after, job.key, job.error, now, _of_files(job.error, subject.server.spec.run))
             return
         revision = in_service.built(job.result, job.key, subject.server.spec, answer)
         try:
@@ -248,6 +250,32 @@ class _LacksError(Exception):
         super().__init__()
         self.found = found
         self.delay = delay
+
+
+def _ready(found: Mapping[str, Outcome], subject: Subject) -> Outcome | None:
+    """Give what ``Ready`` says: it stays true while the very revision in service is built or verified once more.
+
+    That is so where settings or base images changed; what is not as written yet then, ``Reconciling`` tells.
+    """
+    after = subject.after
+    ready = build_status.ready(found, after)
+    if ready is None or ready.reason not in conditions.UNDER_WAY or not _is_in_service(subject):
+        return ready
+    if not conditions.is_true(after.conditions, conditions.READY):
+        return ready
+    return Done(ready.reason, f"{build_status.called(after)} is in service, and is built or verified once more")
+
+
+def _is_in_service(subject: Subject) -> bool:
+    source, build = subject.after.source, subject.after.build
+    if source is None or build is None:
+        return False
+    return (source.name, source.revision) == (str(name_of(subject.server.spec)), build.revision)
+
+
+def _of_files(error: BuildError, run: Run) -> str:
+    """Say of an image that does not speak MCP what was not there when it was tried out."""
+    return WITHOUT_FILES if run.files and error.step is Step.VERIFY else ""
 
 
 def _still(problem: Problem, after: MCPServerStatus) -> Done:

@@ -16,7 +16,7 @@ from mcp_operator.models.status import (
     SourceStatus,
     ToolStatus,
 )
-from mcp_operator.reconcile import approval
+from mcp_operator.reconcile import approval, run_settings
 from mcp_operator.status import printable
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def built(result: BuildResult, key: str, spec: MCPServerSpec, answer: Answer) ->
             command=list(result.command),
             working_dir=result.working_dir,
             build_key=key,
+            verified_with=run_settings.fingerprint(spec.run),
             bases=dict(result.bases),
         ),
         protocol=ProtocolStatus(
@@ -82,6 +83,8 @@ def put(status: MCPServerStatus, found: Revision, spec: MCPServerSpec) -> None:
     """Put a revision into service, and let nothing wait any more."""
     if status.image is None and found.image is not None:
         status.endpoint = None  # of a remote server that it was before
+    if found.image is None:
+        status.build = status.detected = None  # of an image that it was before
     for field in Revision.model_fields:
         setattr(status, field, getattr(found, field))
     status.held = None

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mcp_operator import cluster, conditions, events, names, snapshots
+from mcp_operator import cluster, conditions, events, names, policies, snapshots
 from mcp_operator.cluster import AGENT
 from mcp_operator.events import Event
 from mcp_operator.manifests import config as configs
@@ -100,9 +100,8 @@ class InjectedPods:
             agent_config.write_files(self._api, plan.servers)
         elif not plan.injected:
             return None
-        current = self._api.config_map(agent.namespace, names.config_map(agent.name))
-        wanted = agent_config.configuration(plan, current)
-        agent_config.write(self._api, plan, wanted, current)
+        wanted = agent_config.configuration(plan)
+        agent_config.write(self._api, plan, wanted)
         self._tell(plan.injected, configs.config_hash(wanted, plan.inputs))
         if agent.spec.suspend:
             return Waiting(conditions.SUSPENDED, SUSPENDED, delay=None)
@@ -133,7 +132,7 @@ class InjectedPods:
         if not self._settings.webhook_port:
             return []
         found = self._api.pods_labelled(namespace, f"{names.LABEL_AGENT}={name}")
-        living = [pod for pod in found if is_of(pod, name) and pods.phase(pod) not in pods.ENDED]
+        living = [pod for pod in found if is_of(pod, name) and pods.phase(pod) not in policies.ENDED]
         return sorted(living, key=lambda pod: str(pod["metadata"]["name"]))
 
     def _tell(self, present: Iterable[Manifest], config_hash: str) -> None:

@@ -39,7 +39,7 @@ def ensure(api: Objects, server: Resource[MCPServerSpec]) -> Outcome | None:
         return None
     if current is None:
         api.apply_agent(wanted)
-        return Done(conditions.SUCCEEDED, f"made MCPAgent {server.name}")
+        return Done(conditions.SUCCEEDED)
     if not _is_ours(server, current):
         return _taken(server, current)
     if "deletionTimestamp" in current["metadata"]:

@@ -127,7 +127,7 @@ class Lookups:
             owner: Whom to wake.
             uid: Of the owner.
             question: What is asked.
-            busy: A build runs: the answer that it was started with stands, whatever is pushed meanwhile.
+            busy: A build runs: the answer that it was started with stands, whatever is pushed, or fails, meanwhile.
 
         Raises:
             PendingError: Nothing is known yet.
@@ -138,7 +138,7 @@ class Lookups:
         if ask:
             self._run(owner.namespace, partial(self._ask, owner, uid, entry, question))
         with self._lock:
-            if entry.problem is not None:
+            if entry.problem is not None and not (busy and entry.answer is not None):
                 problem = entry.problem
                 raise type(problem)(problem.reason, problem.message, delay=self._remaining(entry))
             if entry.answer is None:
@@ -173,34 +173,32 @@ class Lookups:
         return max(0.0, (entry.expires - self._clock()).total_seconds())
 
     def _ask(self, owner: Key, uid: str, entry: _Entry, question: Question) -> None:
-        answer, problem = None, None
         failures = entry.failures + 1
         try:
-            answer = question.ask()
+            reply = _reply(owner, question, failures)
         except BuildCancelled:
             return  # the operator ends
-        except Problem as error:
-            problem = error
-        except BuildError as error:
-            problem = _problem(error, failures)
-        except Exception:  # a bug; it must not leave the server without an answer for ever
-            logger.exception("looking up the source of %s", owner)
-            text = "the operator failed while looking up the source: this is a bug, see its log"
-            problem = Waiting(conditions.INTERNAL_ERROR, text, delay=RETRY_CAP)
-        seconds = question.interval * self._jitter() if problem is None else problem.delay or RETRY_CAP
         with self._lock:
             if self._entries.get(uid) is not entry:
                 return  # something else is asked by now
-            is_news = problem is not None or entry.problem is not None or answer != entry.answer
-            entry.answer, entry.problem = answer, problem
-            entry.failures = failures if problem is not None else 0
+            is_news = reply != entry.answer or entry.problem is not None
+            if isinstance(reply, Answer):
+                entry.answer, entry.problem, entry.failures = reply, None, 0
+                seconds = question.interval * self._jitter()
+            else:
+                entry.problem, entry.failures = reply, failures
+                seconds = reply.delay or RETRY_CAP
             entry.expires = self._clock() + timedelta(seconds=seconds)
             entry.asking = False
         self._wake(owner, 0.0 if is_news else seconds)
 
 
 class Threads:
-    """Runs questions, a bounded number at once, and of each namespace fewer: the others wait in their order."""
+    """Runs questions, a bounded number at once, and of each namespace fewer.
+
+    The others wait in their order, but who has the fewest under way comes first: also somebody who has many namespaces,
+    full of hosts that never answer, leaves room for everybody else.
+    """
 
     def __init__(self, limit: int = THREADS, share: int = SHARE) -> None:
         self._limit = limit
@@ -218,13 +216,13 @@ class Threads:
     def _start(self) -> None:
         started = []
         with self._lock:
-            for entry in list(self._waiting):
-                if self._running.total() >= self._limit:
+            while self._waiting and self._running.total() < self._limit:
+                entry = min(self._waiting, key=lambda each: self._running[each[0]])
+                if self._running[entry[0]] >= self._share:
                     break
-                if self._running[entry[0]] < self._share:
-                    self._waiting.remove(entry)
-                    self._running[entry[0]] += 1
-                    started.append(entry)
+                self._waiting.remove(entry)
+                self._running[entry[0]] += 1
+                started.append(entry)
         for entry in started:
             threading.Thread(target=self._work, args=entry, name=f"lookup {entry[0]}", daemon=True).start()
 
@@ -237,6 +235,26 @@ class Threads:
                 if not self._running[namespace]:
                     del self._running[namespace]
             self._start()
+
+
+def _reply(owner: Key, question: Question, failures: int) -> Answer | Problem:
+    """Ask.
+
+    Raises:
+        BuildCancelled: The operator ends.
+    """
+    try:
+        return question.ask()
+    except Problem as problem:
+        return problem
+    except BuildError as error:
+        return _problem(error, failures)
+    except BuildCancelled:
+        raise
+    except Exception:  # a bug; it must not leave the server without an answer for ever
+        logger.exception("looking up the source of %s", owner)
+        text = "the operator failed while looking up the source: this is a bug, see its log"
+        return Waiting(conditions.INTERNAL_ERROR, text, delay=RETRY_CAP)
 
 
 def _problem(error: BuildError, failures: int) -> Problem:

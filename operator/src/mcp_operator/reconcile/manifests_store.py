@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mcp_operator import cluster, conditions, names
 from mcp_operator.images.contract import Tool
+from mcp_operator.manifests.metadata import of_server
 from mcp_operator.outcomes import Stalled, Waiting
 from mcp_operator.reconcile import approval
 
@@ -112,15 +113,7 @@ def _manifest(server: Manifest, tools: Sequence[Tool], held: Sequence[Tool] | No
             "name": names.manifest_config_map(metadata["name"]),
             "namespace": metadata["namespace"],
             "labels": {names.MANAGED_BY: names.MANAGER},
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": cluster.SERVER.kind,
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                },
-            ],
+            "ownerReferences": [of_server(metadata["name"], metadata["uid"])],
         },
         "data": data,
     }

@@ -29,7 +29,7 @@ class NamespaceReconciler:
             self._labels.pop(name, None)
             return None
         if self._labels.get(name) != labels:
-            self._services.wake_agents(name)
+            self._services.enforce(name)
             self._services.wake_servers(name)
             self._services.wake_policies()
             self._labels[name] = labels

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.objects import Resource
 
+_Place = tuple[str, str, str]
+"""Kind, namespace and name."""
+
 EXACT: Final = frozenset({"Deployment", "NetworkPolicy"})
+"""Kinds in which also what others have added would count."""
 RECHECK: Final = 30.0
 """Seconds until what has one of our names is looked at again: no event of ours tells."""
 
@@ -27,7 +31,7 @@ class OwnedObjects:
 
     def __init__(self, api: Owned) -> None:
         self._api = api
-        self._replaced: dict[tuple[str, str], tuple[str, int]] = {}
+        self._replaced: dict[_Place, tuple[str, str, int]] = {}
 
     def put(self, server: Resource[MCPServerSpec], wanted: Manifest) -> Manifest:
         """Have an object be there as wanted; give it as it is stored.
@@ -42,7 +46,7 @@ class OwnedObjects:
             return self._note(wanted, self._api.apply_owned(wanted))
         _check_owner(server, current, wanted["kind"])
         if wanted["kind"] in EXACT:
-            if self._replaced.get(_place(current)) == (digest(wanted), current["metadata"]["generation"]):
+            if self._replaced.get(_place(current)) == _made(wanted, current):
                 return current
             return self._note(wanted, self._api.replace_owned(current, wanted))
         return current if covers(current, wanted) else self._api.apply_owned(wanted)
@@ -72,9 +76,14 @@ class OwnedObjects:
             self._replaced.pop(_place(current), None)
             self._api.delete_owned(kind, server.namespace, name, current["metadata"]["uid"])
 
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop what is known of the objects of a name, which are gone."""
+        for kind in EXACT:
+            self._replaced.pop((kind, namespace, name), None)
+
     def _note(self, wanted: Manifest, stored: Manifest) -> Manifest:
         if wanted["kind"] in EXACT:
-            self._replaced[_place(stored)] = (digest(wanted), stored["metadata"]["generation"])
+            self._replaced[_place(stored)] = _made(wanted, stored)
         return stored
 
 
@@ -111,5 +120,10 @@ def _taken(kind: str, name: str) -> Stalled:
     return Stalled(conditions.GUARD_NAME_TAKEN, text, delay=RECHECK)
 
 
-def _place(stored: Manifest) -> tuple[str, str]:
-    return stored["kind"], stored["metadata"]["uid"]
+def _place(stored: Manifest) -> _Place:
+    return stored["kind"], stored["metadata"]["namespace"], stored["metadata"]["name"]
+
+
+def _made(wanted: Manifest, stored: Manifest) -> tuple[str, str, int]:
+    """Say what an object was made from, and which one it is as long as nobody touches it."""
+    return digest(wanted), stored["metadata"]["uid"], stored["metadata"]["generation"]

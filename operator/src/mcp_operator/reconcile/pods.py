@@ -25,13 +25,13 @@ ROOT_HINT = ". Set securityContext.runAsUser in the template: a number, and 0 on
 """After the kubelet's text about an image that would run as root, or whose user has no number."""
 SETTLED_SECONDS = 10.0
 """A container that has crashed counts as running again after so long: a moment between two crashes is not readiness."""
-DETAIL_LENGTH = 400
+UNPULLED = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+"""Reasons of a container whose image is not there."""
+QUOTED_LENGTH = 300
 """Characters of the kubelet's text that are quoted."""
 
 STUCK_SECONDS = 60.0
 """How long a Pod may be there after it should be gone until that is told as what it is."""
-ENDED = frozenset({"Failed", "Succeeded"})
-"""Phases of a Pod that will not run any more."""
 
 Status = dict[str, Any]
 
@@ -109,13 +109,14 @@ def outcome(pod: Manifest, required: Sequence[str], now: datetime) -> Outcome:
     current: Status = pod.get("status") or {}
     if "deletionTimestamp" in pod["metadata"]:
         return ending(pod, now)
-    if phase(pod) in ENDED:
+    if phase(pod) in policies.ENDED:
         return Waiting(conditions.POD_BACK_OFF, ended(pod))
     if _condition(current, "Ready").get("status") == "True":
         return _unsettled(pod, current, now) or Done(conditions.SUCCEEDED)
     scheduled = _condition(current, "PodScheduled")
     if scheduled.get("status") == "False":
-        return _waiting(conditions.POD_UNSCHEDULABLE, str(scheduled.get("message") or scheduled.get("reason") or ""))
+        text = _quoted(scheduled.get("message") or scheduled.get("reason") or "no node takes the Pod")
+        return _waiting(conditions.POD_UNSCHEDULABLE, f"{text.rstrip('.')}, see kubectl describe pod {_place(pod)}")
     return _first_trouble(_place(pod), current, required) or _unready(pod, current)
 
 
@@ -128,7 +129,10 @@ def ending(pod: Manifest, now: datetime) -> Waiting:
     node = (pod.get("spec") or {}).get("nodeName") or "?"
     finalizers = pod["metadata"].get("finalizers") or []
     if finalizers:
-        text = f"the Pod is held by finalizers of others, who must take them off: {', '.join(finalizers)}"
+        text = (
+            f"the Pod is held by finalizers of others, who must take them off: {', '.join(finalizers)}, "
+            f"see kubectl get pod {_place(pod)} -o yaml"
+        )
     else:
         text = (
             f"the Pod should be gone by now: node {node} does not say that it has ended. No second one is made while "
@@ -142,7 +146,7 @@ def ended(pod: Manifest) -> str:
     """Say how a Pod ended."""
     current: Status = pod.get("status") or {}
     parts = [str(current[key]) for key in ("reason", "message") if current.get(key)]
-    return printable(": ".join([f"the Pod {phase(pod).lower()}", *parts]), DETAIL_LENGTH)
+    return _quoted(": ".join([f"the Pod {phase(pod).lower()}", *parts]))
 
 
 def _restarting(pod: Manifest) -> Outcome | None:
@@ -167,7 +171,7 @@ def _just_crashed(pod: str, current: Status, now: datetime) -> Outcome | None:
         if left > 0:
             name = container["name"]
             text = f"{name} {_exit(last)} and was started again, see kubectl logs {pod} -c {name} --previous"
-            return Waiting(conditions.CONTAINER_CRASHING, printable(text, DETAIL_LENGTH), delay=left)
+            return Waiting(conditions.CONTAINER_CRASHING, printable(text), delay=left)
     return None
 
 
@@ -208,9 +212,22 @@ def _trouble(pod: str, container: Status) -> Outcome | None:
         return _waiting(conditions.CONTAINER_CRASHING, f"{name} {end}, see kubectl logs {pod} -c {name} --previous")
     if reason not in HARMLESS_WAITING:
         text = str(waiting.get("message") or "")
-        hint = ROOT_HINT if "runAsNonRoot" in text else ""
-        return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {text}{hint}")
+        hint = ROOT_HINT if "runAsNonRoot" in text else f", see kubectl describe pod {pod}"
+        if reason in UNPULLED:
+            hint = f". {_pulling(name)}"
+        return _waiting(conditions.CONTAINER_WAITING, f"{name}: {reason}: {_quoted(text).rstrip('.')}{hint}")
     return None
+
+
+def _pulling(container: str) -> str:
+    """Say what can be done about an image that cannot be pulled, and by whom."""
+    if container in {*names.RESERVED_CONTAINER_NAMES, names.GUARD_CONTAINER}:
+        return "An admin corrects images.toolman and images.wrapper of the chart, or lets nodes pull them"
+    prefix = names.SERVER_CONTAINER_PREFIX
+    if container.startswith(prefix):
+        server = container.removeprefix(prefix)
+        return f"Where it takes credentials: spec.run.imagePullSecrets of MCPServer {server}"
+    return "Correct the image or imagePullSecrets in spec.template"
 
 
 def _awaiting(pod: str, container: Status, required: Sequence[str]) -> Outcome:
@@ -254,7 +271,7 @@ def _completed(container: Status) -> bool:
 
 
 def _exit(last: Status) -> str:
-    detail = " ".join(str(last.get("message") or "").split())[-DETAIL_LENGTH:]
+    detail = " ".join(str(last.get("message") or "").split())[-QUOTED_LENGTH:]
     why = f" ({last['reason']})" if last.get("reason") else ""
     return f"ended with exit code {last.get('exitCode', '?')}{why}" + (f": {detail}" if detail else "")
 
@@ -265,4 +282,9 @@ def _condition(current: Status, kind: str) -> Status:
 
 
 def _waiting(reason: str, message: str) -> Waiting:
-    return Waiting(reason, printable(message, DETAIL_LENGTH), delay=None)
+    return Waiting(reason, printable(message), delay=None)
+
+
+def _quoted(text: object) -> str:
+    """Give others' words bounded, as what to do comes after them."""
+    return printable(str(text), QUOTED_LENGTH)

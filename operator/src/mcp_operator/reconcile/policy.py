@@ -49,18 +49,24 @@ class PolicyReconciler:
         generation = raw["metadata"].get("generation", 1) if raw is not None else 0
         # What an earlier operator had seen already is read by every agent's first look in this one.
         observed = (raw.get("status") or {}).get("observedGeneration") if raw is not None else None
-        self._wake(name, raw, is_news=self._generations.get(name, observed) != generation)
+        is_news = self._generations.get(name, observed) != generation
+        self._wake(name, raw, is_news=is_news)
         if raw is None:
             self._generations.pop(name, None)
             return None
         self._generations[name] = generation
+        if is_news and self._services.enforcing_time:
+            return self._services.enforcing_time
         before = status.read(ToolPolicyStatus, raw)
         after = before.model_copy(deep=True)
         outcome: Outcome
         try:
             ceiling = objects.parse(ToolPolicySpec, raw)
         except objects.InvalidSpecError as error:
-            outcome = Stalled(conditions.INVALID_SPEC, f"{error}. Nothing new starts for whom it may concern.")
+            outcome = Stalled(
+                conditions.INVALID_SPEC,
+                f"{error}. Nothing new starts for whom it may concern. Correct it: kubectl edit tpol {name}",
+            )
         else:
             found = coverage(ceiling, *snapshots.shared(self._api, "estate", self._estate))
             fill(after, ceiling.spec, found)
@@ -77,16 +83,17 @@ class PolicyReconciler:
         return None  # all policies are counted again together: see COUNTING
 
     def _wake(self, name: str, raw: Manifest | None, *, is_news: bool) -> None:
-        """Have all looked at whom a policy may concern, as it is now or as it was: agents, and servers behind guards.
+        """Have all told whom a policy may concern, as it is now or as it was.
 
-        Also servers that it may no longer allow to be made from what they are, or allows again.
+        Have servers looked at, too, where it may no longer allow to make them from what they are, or allows it again.
         """
         was_about = name in self._about_sources
         is_about = raw is not None and "sources" in (raw.get("spec") or {})
         (self._about_sources.add if is_about else self._about_sources.discard)(name)
         if is_news:
-            self._services.wake_agents("")
-            self._services.wake_servers("", shared_only=not (was_about or is_about))
+            self._services.enforce()
+            if was_about or is_about:
+                self._services.wake_servers()
 
     def _estate(self) -> _Estate:
         agents, servers = list(self._agents()), list(self._servers())
@@ -138,7 +145,8 @@ def summary(after: ToolPolicyStatus, outcome: Outcome) -> str:
 
 def _verdict(spec: ToolPolicySpec, found: Coverage) -> str:
     verb = "denies" if spec.enforcement == "Enforce" else "would deny"
-    return f"caps {len(found.agents)} agents, {verb} {found.denied} of their tools"
+    agents = "1 agent" if len(found.agents) == 1 else f"{len(found.agents)} agents"
+    return f"caps {agents}, {verb} {found.denied} of their tools"
 
 
 def _warning(

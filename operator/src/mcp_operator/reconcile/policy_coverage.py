@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,9 +12,10 @@ from mcp_operator import ceilings, layers
 from toolman import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mcp_operator.models.agent import MCPAgentSpec
+    from mcp_operator.models.base import Rules
     from mcp_operator.models.policy import ToolPolicySpec
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.objects import Resource
@@ -117,7 +119,12 @@ def _unmatched(spec: ToolPolicySpec, servers: Sequence[KnownServer]) -> list[str
     if spec.tools is None or not servers or not all(server.complete for server in servers):
         return []
     tools = {tool for server in servers for tool in server.tools}
-    globs = [("allow", glob) for glob in spec.tools.allow or ()] + [("deny", glob) for glob in spec.tools.deny]
     return [
-        f"tools.{field}: {glob}" for field, glob in globs if not any(policy.matches([glob], each) for each in tools)
+        f"tools.{place}" for place, glob in _globs(spec.tools) if not any(map(partial(policy.matches, [glob]), tools))
     ]
+
+
+def _globs(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Give globs, each behind where it stands."""
+    for field, globs in (("allow", rules.allow or ()), ("deny", rules.deny)):
+        yield from ((f"{field}: {glob}", glob) for glob in globs)

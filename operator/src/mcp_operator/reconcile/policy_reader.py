@@ -83,7 +83,7 @@ def _readable(
             if outline is None or concerns(outline, raw):
                 broken.append(f"ToolPolicy {raw['metadata']['name']}: {error}")
     if broken:
-        raise Stalled(conditions.POLICY_INVALID, f"{'; '.join(broken)}. {consequence}.")
+        raise Stalled(conditions.POLICY_INVALID, f"{'; '.join(broken)}. {consequence} (kubectl edit tpol NAME).")
     return readable
 
 

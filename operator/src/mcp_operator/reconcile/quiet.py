@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp_operator.models.server import MCPServerSpec
     from mcp_operator.models.status import MCPServerStatus
     from mcp_operator.objects import Resource
-    from mcp_operator.reconcile.image_step import Progress
+    from mcp_operator.reconcile.progress import Progress
 
 RESYNC: Final = 1800.0
 """Seconds after which a server has a whole look even if nothing tells of a change."""

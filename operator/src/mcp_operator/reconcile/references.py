@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ DIGITS = 8
 """Hexadecimal digits that stand for the versions of a server's inputs."""
 
 _CREATE = {"Secret": "kubectl create secret generic", "ConfigMap": "kubectl create configmap"}
+_FIELD = {"Secret": "stringData", "ConfigMap": "data"}
+"""Where a value is written that is not encoded."""
 _REASONS = {"Secret": conditions.SECRET_MISSING, "ConfigMap": conditions.CONFIG_MAP_MISSING}
 
 
@@ -38,13 +41,17 @@ class References:
 
     def missing(self, namespace: str, references: Iterable[Reference]) -> Waiting | None:
         """Say which of these is not there and how to make it; None when all are."""
-        texts, reasons = [], []
+        lacking: dict[tuple[ReferenceKind, str], list[Reference]] = {}
+        absent = set()
         for reference in dict.fromkeys(references):
+            place = (reference.kind, reference.name)
             version = self._api.version_of(reference.kind, namespace, reference.name)
+            if version is None:
+                absent.add(place)
             if version is None or not self._has(namespace, reference, version):
-                texts.append(_advice(namespace, reference, is_there=version is not None))
-                reasons.append(_REASONS[reference.kind])
-        return Waiting(reasons[0], "; ".join(texts), delay=RECHECK) if texts else None
+                lacking.setdefault(place, []).append(reference)
+        texts = [_advice(namespace, some, is_there=place not in absent) for place, some in lacking.items()]
+        return Waiting(_REASONS[next(iter(lacking))[0]], "; ".join(texts), delay=RECHECK) if texts else None
 
     def versions(self, namespace: str, references: Iterable[Reference], contents: Sequence[str] = ()) -> str:
         """Give hexadecimal digits that are others whenever one of these, or of some texts, is; none for nothing."""
@@ -81,9 +88,30 @@ class Unasked:
         return frozenset()
 
 
-def _advice(namespace: str, reference: Reference, *, is_there: bool) -> str:
-    kind, name, key = reference
+def _advice(namespace: str, lacking: Sequence[Reference], *, is_there: bool) -> str:
+    """Say what of one object is missing, and the one command that makes or adds all of it."""
+    kind, name, *_ = lacking[0]
+    keys = [reference.key for reference in lacking if reference.key is not None]
     if is_there:
-        return f"{kind} {name} has no key {key}: kubectl edit {kind.lower()} {name} -n {namespace}"
-    literal = f" --from-literal={key or 'KEY'}=VALUE"
-    return f"{kind} {name} is not there: {_CREATE[kind]} {name} -n {namespace}{literal}"
+        return add_keys(namespace, kind, name, keys)
+    if any(reference.pulls for reference in lacking):
+        return f"{kind} {name} is not there: {create_pull_secret(namespace, name)}"
+    literals = "".join(f" --from-literal={key}=VALUE" for key in keys or ("KEY",))
+    return f"{kind} {name} is not there: {_CREATE[kind]} {name} -n {namespace}{literals}"
+
+
+def create_pull_secret(namespace: str, name: str, registry: str = "REGISTRY") -> str:
+    """Give the command that makes a Secret to pull or push images with."""
+    who = f"--docker-server={registry} --docker-username=USER --docker-password=PASSWORD"
+    return f"kubectl create secret docker-registry {name} -n {namespace} {who}"
+
+
+def add_keys(namespace: str, kind: ReferenceKind, name: str, keys: Sequence[str]) -> str:
+    """Say that keys of an object are missing, and the command that adds them."""
+    return f"{kind} {name} has no key {', '.join(keys)}: {set_keys(namespace, kind, name, keys)}"
+
+
+def set_keys(namespace: str, kind: ReferenceKind, name: str, keys: Sequence[str]) -> str:
+    """Give the command that writes keys of an object, with their values as they are."""
+    patch = json.dumps({_FIELD[kind]: dict.fromkeys(keys, "VALUE")})
+    return f"kubectl patch {kind.lower()} {name} -n {namespace} -p '{patch}'"

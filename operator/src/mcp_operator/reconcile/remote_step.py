@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from mcp_operator import conditions
 from mcp_operator.outcomes import Outcome, Problem, Stalled
 from mcp_operator.reconcile import build_status, in_service, manifests_store
-from mcp_operator.reconcile.image_step import Progress
+from mcp_operator.reconcile.progress import Progress
 
 if TYPE_CHECKING:
-    from mcp_operator.reconcile.image_step import Subject
+    from mcp_operator.images.http_probe import Found
     from mcp_operator.reconcile.lookups import Answer
+    from mcp_operator.reconcile.progress import Subject
     from mcp_operator.reconcile.promotion import Promotion
 
 FORBIDDEN: Final = frozenset({conditions.ADDRESS_REFUSED, conditions.SOURCE_NOT_ALLOWED})
@@ -30,20 +31,10 @@ class RemoteStep:
         Raises:
             Problem: The list of its tools cannot be kept.
         """
-        after, server = subject.after, subject.server
-        self._promotion.review(subject.raw, server, after)
+        after = subject.after
+        self._promotion.review(subject.raw, subject.server, after)
         if answer.greeting is not None:
-            found = in_service.greeted(answer.greeting, server.spec)
-            tools = answer.greeting.manifest.tools
-            if after.held is not None and in_service.identity(after.held) != in_service.identity(found):
-                after.held = None  # it offers something else by now
-            is_new = self._differs(subject) or in_service.identity(after) != in_service.identity(found)
-            if after.held is None and is_new:
-                try:
-                    self._promotion.offer(subject.raw, server, after, found, tools)
-                except manifests_store.TooManyToolsError:
-                    text = f"it lists {len(tools)} tools, more than can be kept"
-                    raise Stalled(conditions.TOO_MANY_TOOLS, text) from None
+            self._offer(subject, answer.greeting)
         if after.endpoint is not None:
             after.endpoint.inside = answer.inside or None
         outcomes = build_status.in_service(after.held or after, after)
@@ -58,6 +49,21 @@ class RemoteStep:
         kind = conditions.VERIFIED if is_there else conditions.SOURCE_READY
         outcomes: dict[str, Outcome] = {conditions.SOURCE_READY: done, kind: problem} if is_there else {kind: problem}
         return Progress(outcomes, build_status.ready(outcomes, subject.after), problem.delay)
+
+    def _offer(self, subject: Subject, greeting: Found) -> None:
+        """Put what it offers into service, or let it wait, where that is not what is known of it."""
+        after, server, tools = subject.after, subject.server, greeting.manifest.tools
+        found = in_service.greeted(greeting, server.spec)
+        offered = in_service.identity(found)
+        if after.held is not None and in_service.identity(after.held) != offered:
+            after.held = None  # it offers something else by now
+        if after.held is not None or (in_service.identity(after) == offered and not self._differs(subject)):
+            return
+        try:
+            self._promotion.offer(subject.raw, server, after, found, tools)
+        except manifests_store.TooManyToolsError:
+            text = f"it lists {len(tools)} tools, more than can be kept"
+            raise Stalled(conditions.TOO_MANY_TOOLS, text) from None
 
     def _differs(self, subject: Subject) -> bool:
         """Tell whether the endpoint in service is not the one asked for, or the list of its tools is lost."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mcp_operator import conditions, names, semver
 from mcp_operator.images import reference
-from mcp_operator.images.contract import GitSource, NpmSource, PypiSource
+from mcp_operator.images.contract import BuildError, GitSource, NpmSource, PypiSource
 from mcp_operator.images.reasons import Reason
 from mcp_operator.models.base import seconds
 from mcp_operator.outcomes import Stalled
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mcp_operator.images.http_probe import Found
     from mcp_operator.models import source as models
     from mcp_operator.models.server import MCPServerSpec
+    from mcp_operator.models.source import Source
     from mcp_operator.objects import Resource
 
     Packages = NpmSource | PypiSource
@@ -77,31 +79,26 @@ def question(server: Resource[MCPServerSpec], api: Cluster, outside: Outside, *,
         inside: A remote server may be inside of the cluster.
     """
     source = server.spec.source
-    ask: Callable[[], Answer]
-    interval = INTERVAL
-    if source.git is not None:
-        git, interval = source.git, seconds(source.git.interval)
-        ask = lambda: _git(git, server.namespace, api, outside)  # noqa: E731 - each kind in its own line
-    elif source.npm is not None:
-        npm = NpmSource(package=source.npm.package, version=source.npm.version)
-        ask = lambda: _package(npm, outside)  # noqa: E731
-    elif source.pypi is not None:
-        pypi = PypiSource(package=source.pypi.package, version=source.pypi.version)
-        ask = lambda: _package(pypi, outside)  # noqa: E731
-    elif source.image is not None:
-        image = source.image
-        ask = lambda: _image(image, server.namespace, api, outside)  # noqa: E731
-    elif source.remote is not None:
-        remote = source.remote
-        ask = lambda: _remote(remote, server.namespace, api, outside, inside=inside)  # noqa: E731
-    else:
-        raise Stalled(conditions.INVALID_SPEC, "spec.source: give exactly one source: git, npm, pypi, image or remote")
     return Question(
         subject=json.dumps([source.model_dump(mode="json"), inside]),
         token=server.annotations.get(names.ANNOTATION_RECONCILE, ""),
-        interval=interval,
-        ask=ask,
+        interval=seconds(source.git.interval) if source.git is not None else INTERVAL,
+        ask=_asking(source, server.namespace, api, outside, inside=inside),
     )
+
+
+def _asking(source: Source, namespace: str, api: Cluster, outside: Outside, *, inside: bool) -> Callable[[], Answer]:
+    if source.git is not None:
+        return partial(_git, source.git, namespace, api, outside)
+    if source.npm is not None:
+        return partial(_package, NpmSource(package=source.npm.package, version=source.npm.version), outside)
+    if source.pypi is not None:
+        return partial(_package, PypiSource(package=source.pypi.package, version=source.pypi.version), outside)
+    if source.image is not None:
+        return partial(_image, source.image, namespace, api, outside)
+    if source.remote is not None:
+        return partial(_remote, source.remote, namespace, api, outside, inside=inside)
+    raise Stalled(conditions.INVALID_SPEC, "spec.source: give exactly one source: git, npm, pypi, image or remote")
 
 
 def credentials(git: models.GitSource, namespace: str, api: Cluster) -> GitSource:
@@ -119,9 +116,14 @@ def credentials(git: models.GitSource, namespace: str, api: Cluster) -> GitSourc
 
 def _git(git: models.GitSource, namespace: str, api: Cluster, outside: Outside) -> Answer:
     source = credentials(git, namespace, api)
-    if git.ref.semver is None:
-        return Answer(revision=outside.resolve(source), tag=git.ref.tag or "")
-    tags = outside.tags(source)
+    try:
+        if git.ref.semver is None:
+            return Answer(revision=outside.resolve(source), tag=git.ref.tag or "")
+        tags = outside.tags(source)
+    except BuildError as error:
+        if error.reason == Reason.AUTHENTICATION_REQUIRED:
+            error.hint = f"{error.hint} {_access(git, namespace)}".strip()
+        raise
     try:
         tag = semver.highest(git.ref.semver, tags)
     except semver.RangeError as error:
@@ -132,6 +134,13 @@ def _git(git: models.GitSource, namespace: str, api: Cluster, outside: Outside) 
         text = f"no tag is in the range {git.ref.semver}; {printable(there)}. Correct spec.source.git.ref.semver."
         raise Stalled(Reason.REF_NOT_FOUND, text, delay=INTERVAL)
     return Answer(revision=tags[tag], tag=tag)
+
+
+def _access(git: models.GitSource, namespace: str) -> str:
+    """Say which Secret was not accepted, or how one is given."""
+    if git.secret_ref is not None:
+        return f"What was given: {secrets_reader.git_command(namespace, git.secret_ref.name, git.url, is_there=True)}"
+    return f"{secrets_reader.git_command(namespace, 'NAME', git.url)}, and spec.source.git.secretRef: {{name: NAME}}"
 
 
 def _package(source: Packages, outside: Outside) -> Answer:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from mcp_operator.cluster import Manifest
 
-DETAIL_LENGTH = 400
-"""Characters of others' texts that are quoted."""
-
 
 def outcome(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Outcome:
     """Say whether a Deployment is rolled out and, if not, why.
@@ -31,21 +28,24 @@ def outcome(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Ou
     if not wanted:
         return Waiting(conditions.SCALED_TO_ZERO, "run.shared.replicas is 0: there are no Pods", delay=None)
     status: dict[str, Any] = deployment.get("status") or {}
-    counts = {key: int(status.get(key) or 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
-    text = f"{counts['availableReplicas']} of {wanted} Pods take calls"
-    seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
-    if seen and set(counts.values()) == {wanted}:
+    updated, available, every = (_number(status, key) for key in ("updatedReplicas", "availableReplicas", "replicas"))
+    text = f"{available} of {wanted} Pods take calls"
+    is_seen = _number(status, "observedGeneration") >= _number(deployment["metadata"], "generation")
+    if is_seen and updated == available == every == wanted:
         return Done(conditions.SUCCEEDED, text)
     failure = _condition(status, "ReplicaFailure")
     if failure.get("status") == "True":
-        return Stalled(conditions.GUARD_FORBIDDEN, _text(f"{text}: {failure.get('message', '')}"))
-    return _unfinished(status, _text("; ".join(part for part in (text, _trouble(pods, now)) if part)), seen=seen)
-
-
-def _unfinished(status: dict[str, Any], message: str, *, seen: bool) -> Outcome:
-    if seen and _condition(status, "Progressing").get("reason") == "ProgressDeadlineExceeded":
+        refused = printable(str(failure.get("message", "")), looks.QUOTED_LENGTH)
+        remedy = "An admin can raise the quota or standard that is named; or correct run.shared.podTemplate."
+        return Stalled(conditions.GUARD_FORBIDDEN, f"{text}: {refused}. {remedy}")
+    message = printable("; ".join(filter(None, (text, _trouble(pods, now)))))
+    if is_seen and _condition(status, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return Stalled(conditions.ROLLOUT_FAILED, message)
-    return Waiting(conditions.ROLLING_OUT, message, delay=None)
+    return Waiting(conditions.REPLACING_PODS if available >= wanted else conditions.ROLLING_OUT, message, delay=None)
+
+
+def _number(holder: dict[str, Any], key: str) -> int:
+    return int(holder.get(key) or 0)
 
 
 def _trouble(pods: Sequence[Manifest], now: datetime) -> str:
@@ -63,7 +63,3 @@ def _trouble(pods: Sequence[Manifest], now: datetime) -> str:
 def _condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     listed: list[dict[str, Any]] = status.get("conditions") or []
     return next((each for each in listed if each.get("type") == kind), {})
-
-
-def _text(text: str) -> str:
-    return printable(text, DETAIL_LENGTH)

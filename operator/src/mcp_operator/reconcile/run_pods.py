@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 DEADLINE: Final = "DeadlineExceeded"
 """The kubelet's reason for a Pod that ran for longer than it may."""
-ENDED: Final = frozenset({"Succeeded", "Failed"})
-"""Phases of a Pod that will not run any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ def started_at(pod: Manifest, spec: MCPAgentSpec) -> str | None:
 def end(pod: Manifest, spec: MCPAgentSpec) -> End | None:
     """Say how a Pod ended; None while it may still run."""
     current = _status(pod)
-    if current.get("phase") not in ENDED:
+    if current.get("phase") not in policies.ENDED:
         return None
     last = _deciding(_users(pod, spec))
     finished_at = last.get("finishedAt")

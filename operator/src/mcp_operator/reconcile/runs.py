@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from mcp_operator import conditions, policies
+from mcp_operator import conditions, names, policies
 from mcp_operator.manifests.metadata import digest
 from mcp_operator.manifests.pod import Run
 from mcp_operator.models.status import RunStatus
@@ -34,8 +34,8 @@ MESSAGE_LENGTH: Final = 500
 
 
 def key(spec: MCPAgentSpec) -> str:
-    """Name the run that a spec asks for."""
-    return digest(spec.model_dump(mode="json", exclude=NOT_OF_THE_RUN))[:16]
+    """Name the run that a spec asks for; a field that a later operator adds is no other run until somebody uses it."""
+    return digest(spec.model_dump(mode="json", exclude=NOT_OF_THE_RUN, exclude_defaults=True))[:16]
 
 
 def observe(
@@ -75,13 +75,14 @@ def wanted(agent: Resource[MCPAgentSpec], run: RunStatus | None, now: datetime) 
     return Run(key=key(spec), seconds=seconds)
 
 
-def outcome(run: RunStatus) -> Outcome:
-    """Say how a run that is over went."""
+def outcome(run: RunStatus, agent: Resource[MCPAgentSpec]) -> Outcome:
+    """Say how a run of an agent that is over went."""
     where = f"container {run.container} ended with exit code {run.exit_code}" if run.container is not None else ""
     text = ": ".join(part for part in (where, run.message) if part)
     if run.result == "Succeeded":
         return Done(conditions.COMPLETED, text)
-    return Stalled(conditions.RUN_FAILED, f"{text or 'it failed'}. It runs again when its spec changes.")
+    log = f"kubectl logs {names.pod(agent.name)} -n {agent.namespace}" + (f" -c {run.container}" if where else "")
+    return Stalled(conditions.RUN_FAILED, f"{text or 'it failed'}, see {log}. It runs again when its spec changes.")
 
 
 def left(run: RunStatus, spec: MCPAgentSpec, now: datetime) -> float | None:
@@ -118,7 +119,7 @@ def _of_pod(known: RunStatus, pod: Manifest, spec: MCPAgentSpec, now: datetime) 
 def _goes_on(end: End, spec: MCPAgentSpec, *, has_begun: bool) -> bool:
     """Tell whether a run goes on with another Pod: it has not even begun, or it may."""
     if not has_begun:
-        return not end.message.startswith(run_pods.DEADLINE)
+        return not end.succeeded and not end.message.startswith(run_pods.DEADLINE)
     return end.interrupted and (spec.suspend or spec.restart_policy == "OnFailure")
 
 

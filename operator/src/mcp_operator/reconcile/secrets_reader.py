@@ -13,6 +13,7 @@ from mcp_operator.cluster import ClusterError
 from mcp_operator.images import credentials
 from mcp_operator.images.contract import BuildError, GitCredentials
 from mcp_operator.outcomes import Stalled, Waiting
+from mcp_operator.reconcile import references
 from mcp_operator.status import printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from mcp_operator.cluster import Cluster, SecretData
     from mcp_operator.images.contract import RegistryAuth
-    from mcp_operator.models.server import Header, KeyRef
+    from mcp_operator.models.source import Header, KeyRef
 
 RECHECK: Final = 30.0
 """Seconds until a Secret that is missing or does not fit is looked at again: nothing tells of it."""
@@ -37,18 +38,31 @@ def git(api: Cluster, namespace: str, name: str, url: str) -> GitCredentials:
         Waiting: The Secret, or a key of it, is not there.
         Stalled: A value is no text.
     """
-    is_ssh = url.startswith("ssh://")
-    keys = _SSH if is_ssh else _TOKEN
-    how = (
-        "--type=kubernetes.io/ssh-auth --from-file=ssh-privatekey=KEY --from-file=known_hosts=KNOWN_HOSTS"
-        if is_ssh
-        else "--from-literal=username=USER --from-literal=password=TOKEN"
-    )
-    data = _secret(api, namespace, name, f"generic {name} {how}")
-    first, second = (_text(namespace, name, data, key) for key in keys)
-    if is_ssh:
+    data = _secret(api, namespace, name, git_command(namespace, name, url))
+    first, second = (_text(namespace, name, data, key) for key in _git_keys(url))
+    if _is_ssh(url):
         return GitCredentials(ssh_key=first, known_hosts=second)
     return GitCredentials(username=first, token=second)
+
+
+def git_command(namespace: str, name: str, url: str, *, is_there: bool = False) -> str:
+    """Give the command that makes the Secret for a repository, or that writes the one that is there anew."""
+    if is_there:
+        return references.set_keys(namespace, "Secret", name, _git_keys(url))
+    how = (
+        "--type=kubernetes.io/ssh-auth --from-file=ssh-privatekey=KEY --from-file=known_hosts=KNOWN_HOSTS"
+        if _is_ssh(url)
+        else "--from-literal=username=USER --from-literal=password=TOKEN"
+    )
+    return f"kubectl create secret generic {name} -n {namespace} {how}"
+
+
+def _is_ssh(url: str) -> bool:
+    return url.startswith("ssh://")
+
+
+def _git_keys(url: str) -> tuple[str, str]:
+    return _SSH if _is_ssh(url) else _TOKEN
 
 
 def registry(api: Cluster, namespace: str, name: str, repository: str) -> RegistryAuth:
@@ -59,16 +73,17 @@ def registry(api: Cluster, namespace: str, name: str, repository: str) -> Regist
         Stalled: It has nothing for this registry, or is no such document.
     """
     host = repository.partition("/")[0]
-    how = f"docker-registry {name} --docker-server={host} --docker-username=USER --docker-password=PASSWORD"
-    data = _secret(api, namespace, name, how)
+    command = references.create_pull_secret(namespace, name, host)
+    anew = f"Make it anew: kubectl delete secret {name} -n {namespace} && {command}"
+    data = _secret(api, namespace, name, command)
     if DOCKER_CONFIG not in data:
-        raise _missing_key(namespace, name, DOCKER_CONFIG)
+        raise _invalid(name, f"it has no key {DOCKER_CONFIG}, so it is none for a registry", anew)
     try:
         found = credentials.from_secret(data[DOCKER_CONFIG], repository)
     except BuildError as error:
-        raise _invalid(namespace, name, f"{error.message}. {error.hint}") from None
+        raise _invalid(name, f"{error.message}. {error.hint}", anew) from None
     if found is None:
-        raise _invalid(namespace, name, f"it has no credentials for {host}")
+        raise _invalid(name, f"it has no credentials for {host}", anew)
     return found
 
 
@@ -99,58 +114,53 @@ def authorities(api: Cluster, namespace: str, reference: KeyRef) -> str:
         )
     data: Mapping[str, str] = found.get("data") or {}
     if reference.key not in data:
-        text = f"ConfigMap {reference.name} has no key {reference.key}"
-        raise Waiting(
-            conditions.CONFIG_MAP_MISSING,
-            f"{text}: kubectl edit configmap {reference.name} -n {namespace}",
-            delay=RECHECK,
-        )
+        text = references.add_keys(namespace, "ConfigMap", reference.name, [reference.key])
+        raise Waiting(conditions.CONFIG_MAP_MISSING, text, delay=RECHECK)
     return data[reference.key]
 
 
 def _header(api: Cluster, namespace: str, reference: KeyRef) -> str:
-    how = f"generic {reference.name} --from-literal={reference.key}=VALUE"
-    data = _secret(api, namespace, reference.name, how)
+    how = f"{reference.name} -n {namespace} --from-literal={reference.key}=VALUE"
+    data = _secret(api, namespace, reference.name, f"kubectl create secret generic {how}")
     value = _text(namespace, reference.name, data, reference.key).strip("\r\n\t ")
     if not value.isascii() or not value.isprintable():
-        raise _invalid(
-            namespace, reference.name, f"key {reference.key} has line breaks or characters that no header has"
-        )
+        text = f"key {reference.key} has line breaks or characters that no header has"
+        raise _invalid(reference.name, text, _correct(namespace, reference.name, reference.key))
     return value
 
 
-def _secret(api: Cluster, namespace: str, name: str, how: str) -> SecretData:
+def _secret(api: Cluster, namespace: str, name: str, command: str) -> SecretData:
     try:
         found = api.secret(namespace, name)
     except ClusterError as error:
         raise _unreadable(error) from None
     if found is None:
-        text = f"Secret {name} is not there: kubectl create secret -n {namespace} {how}"
-        raise Waiting(conditions.SECRET_MISSING, text, delay=RECHECK)
+        raise Waiting(conditions.SECRET_MISSING, f"Secret {name} is not there: {command}", delay=RECHECK)
     return found
 
 
 def _text(namespace: str, name: str, data: SecretData, key: str) -> str:
     if key not in data:
-        raise _missing_key(namespace, name, key)
+        raise Waiting(conditions.SECRET_MISSING, references.add_keys(namespace, "Secret", name, [key]), delay=RECHECK)
     try:
         text = data[key].decode()
     except UnicodeDecodeError:
         text = ""
     if not text.strip() or len(text) > _MAX_VALUE:
-        raise _invalid(namespace, name, f"key {key} is empty, too long or no text")
+        raise _invalid(name, f"key {key} is empty, too long or no text", _correct(namespace, name, key))
     return text
 
 
-def _missing_key(namespace: str, name: str, key: str) -> Waiting:
-    text = f"Secret {name} has no key {key}: kubectl edit secret {name} -n {namespace}"
-    return Waiting(conditions.SECRET_MISSING, text, delay=RECHECK)
+def _invalid(name: str, what: str, remedy: str) -> Stalled:
+    return Stalled(conditions.SECRET_INVALID, f"Secret {name} cannot be used: {what}. {remedy}", delay=RECHECK)
 
 
-def _invalid(namespace: str, name: str, what: str) -> Stalled:
-    text = f"Secret {name} cannot be used: {what}. Correct it: kubectl edit secret {name} -n {namespace}"
-    return Stalled(conditions.SECRET_INVALID, text, delay=RECHECK)
+def _correct(namespace: str, name: str, key: str) -> str:
+    return f"Correct it: {references.set_keys(namespace, 'Secret', name, [key])}"
 
 
 def _unreadable(error: ClusterError) -> Waiting:
-    return Waiting(conditions.SECRET_UNREADABLE, printable(str(error)), delay=RECHECK)
+    text = (
+        f"{error}. It is tried again by itself; where a right is missing, an admin upgrades the installation's chart."
+    )
+    return Waiting(conditions.SECRET_UNREADABLE, printable(text), delay=RECHECK)

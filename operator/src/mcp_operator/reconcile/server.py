@@ -11,14 +11,25 @@ import logging
 from typing import TYPE_CHECKING
 
 from mcp_operator import ceilings, conditions, events, names, objects, policies, server_references, status
-from mcp_operator.cluster import SERVER, NotFoundError
+from mcp_operator.cluster import SERVER, EndingError, NotFoundError
 from mcp_operator.images.contract import BuildError
+from mcp_operator.jobs import State
+from mcp_operator.manifests.metadata import digest
 from mcp_operator.models.server import MCPServerSpec
 from mcp_operator.models.status import MCPServerStatus
 from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
-from mcp_operator.reconcile import build_status, inline_agent, policy_reader, promotion, revisions, server_verdict
-from mcp_operator.reconcile.image_step import Images, ImageStep, Progress, Subject
+from mcp_operator.reconcile import (
+    build_status,
+    inline_agent,
+    policy_reader,
+    promotion,
+    references,
+    revisions,
+    server_verdict,
+)
+from mcp_operator.reconcile.image_step import ImageStep
 from mcp_operator.reconcile.lookups import PendingError
+from mcp_operator.reconcile.progress import Progress, Subject
 from mcp_operator.reconcile.quiet import Quiet
 from mcp_operator.reconcile.references import References
 from mcp_operator.reconcile.remote_step import RemoteStep
@@ -30,14 +41,15 @@ if TYPE_CHECKING:
     from mcp_operator.cluster import Manifest
     from mcp_operator.jobs import Builds
     from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.image_step import Images
     from mcp_operator.reconcile.lookups import Answer, Lookups
     from mcp_operator.reconcile.revisions import Outside
     from mcp_operator.reconcile.services import Services
 
+ASKED_LENGTH = 100
+"""Characters of an annotation that the status repeats; it may have a quarter of a megabyte."""
 RELEASE_RETRY = 30.0
 """Seconds until what a deleted server left in the engine is looked at again, when removing it failed."""
-
-__all__ = ["Images", "ServerReconciler"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,36 +84,38 @@ class ServerReconciler:
             self._services.wake_agents(namespace, server=name)
             return later
         self._known.setdefault(key, set()).add(uid)
+        try:
+            return sooner(later, self._look(key, raw, uid))
+        except EndingError:
+            self._builds.cancel(uid)
+            raise  # nothing is made in a namespace that is going, and nobody asks how it is
+
+    def _look(self, key: Key, raw: Manifest, uid: str) -> float | None:
         if self._quiet.holds(raw):
             with contextlib.suppress(Problem, PendingError, objects.InvalidSpecError):  # then it is looked at whole
-                self._answer(key, objects.parse(MCPServerSpec, raw))
-                return sooner(later, self._lookups.delay(uid))
-        return sooner(later, self._observe(key, raw))
+                server = objects.parse(MCPServerSpec, raw)
+                self._answer(key, server, inside=self._permit(server))
+                return self._due(uid)
+        return self._observe(key, raw)
 
     def _observe(self, key: Key, raw: Manifest) -> float | None:
         before = status.read(MCPServerStatus, raw)
         after = before.model_copy(deep=True)
-        generation = raw["metadata"].get("generation", 1)
-        uid = raw["metadata"]["uid"]
-        # A narrowed tools list must not wait for a git host. What an earlier operator had seen already is read by every
-        # agent's first look in this one.
-        if self._generations.get(uid, before.observed_generation) != generation:
-            self._generations[uid] = generation
-            self._services.wake_agents(key.namespace, server=key.name)
+        self._tell_of_changes(key, raw, before)
         try:
             server = objects.parse(MCPServerSpec, raw)
         except objects.InvalidSpecError as error:
-            self._builds.cancel(uid)
+            self._builds.cancel(raw["metadata"]["uid"])
             problem = Stalled(conditions.INVALID_SPEC, str(error))
             self._conclude(raw, before, after, Progress({conditions.SOURCE_READY: problem}, None))
             return None
-        asked = server.annotations.get(names.ANNOTATION_RECONCILE, "")
+        asked = _asked(server)
         after.source_kind = ceilings.source_of(server.spec)[0]
         subject = Subject(key, raw, server, after, asked not in ("", after.handled_reconcile))
         try:
             progress = self._advance(subject)
         except PendingError:
-            if before.observed_generation == generation and before.conditions:
+            if before.observed_generation == server.generation and before.conditions:
                 self._shared.add(server, after, Progress({}, None))  # who may call it does not wait for a git host
                 return None  # nothing is known to have changed; we are called when the answer is there
             progress = self._looking_up(subject)
@@ -110,10 +124,20 @@ class ServerReconciler:
         progress = self._shared.add(server, after, self._with_inputs(server, progress))
         progress = self._with_agent(server, progress)
         if self._conclude(raw, before, after, progress, server):
-            self._quiet.forget(uid)
+            self._quiet.forget(server.uid)
         else:
             self._quiet.note(raw, server, after, progress)
-        return sooner(progress.delay, self._lookups.delay(uid))
+        return sooner(progress.delay, self._due(server.uid))
+
+    def _tell_of_changes(self, key: Key, raw: Manifest, before: MCPServerStatus) -> None:
+        """Have agents look at a new spec: a narrowed list of tools must not wait for a git host.
+
+        What an earlier operator had seen already is read by every agent's first look in this one.
+        """
+        uid, generation = raw["metadata"]["uid"], raw["metadata"].get("generation", 1)
+        if self._generations.get(uid, before.observed_generation) != generation:
+            self._generations[uid] = generation
+            self._services.wake_agents(key.namespace, server=key.name)
 
     # --- steps
 
@@ -122,7 +146,10 @@ class ServerReconciler:
         is_remote = server.spec.source.remote is not None
         step: ImageStep | RemoteStep = self._remote_step if is_remote else self._image_step
         try:
-            answer = self._answer(subject.key, server)
+            inside = self._permit(server)
+            if after.endpoint is not None and not inside:
+                after.endpoint.inside = None  # what policies take away does not wait for an answer
+            answer = self._answer(subject.key, server, inside=inside)
         except Problem as problem:
             self._builds.cancel(server.uid)
             if is_remote:
@@ -139,17 +166,21 @@ class ServerReconciler:
             }
             return Progress(found, build_status.ready(found, after), problem.delay)
 
-    def _answer(self, key: Key, server: Resource[MCPServerSpec]) -> Answer:
+    def _answer(self, key: Key, server: Resource[MCPServerSpec], *, inside: bool) -> Answer:
         """Give what the source means, as far as it is known, and have it asked for when that is due.
 
         Raises:
-            Problem: It may not be used, or the last answer was one.
+            Problem: The last answer was one.
             PendingError: Nothing is known yet.
         """
-        inside = self._permit(server)
         question = revisions.question(server, self._api, self._outside, inside=inside)
         busy = self._builds.view(server.uid) is not None
         return self._lookups.answer(key, server.uid, question, busy=busy)
+
+    def _due(self, uid: str) -> float | None:
+        """Give the seconds until the source is asked about again: not before a build has ended, which wakes us."""
+        job = self._builds.view(uid)
+        return self._lookups.delay(uid) if job is None or job.state is State.ENDED else None
 
     def _permit(self, server: Resource[MCPServerSpec]) -> bool:
         """Ask the policies before anything is fetched or connected to; tell whether it may be inside of the cluster.
@@ -159,6 +190,8 @@ class ServerReconciler:
         """
         try:
             labels = self._api.namespace_labels(server.namespace)
+        except EndingError:
+            raise
         except NotFoundError:
             raise Waiting(conditions.LOOKING_UP, "the namespace is being deleted") from None
         found = policy_reader.of_namespace(self._api, labels)
@@ -182,22 +215,14 @@ class ServerReconciler:
         wanted = [*server_references.of_container(server.spec.run), *server_references.of_kubelet(server.spec)]
         if not wanted:
             return progress
-        missing = self._references.missing(server.namespace, wanted)
-        if missing is None:
-            return progress._replace(found={**progress.found, conditions.INPUTS_READY: Done(conditions.SUCCEEDED)})
-        ready = missing if isinstance(progress.ready, Done) else progress.ready
-        found = {**progress.found, conditions.INPUTS_READY: missing}
-        return Progress(found, ready, sooner(progress.delay, missing.delay))
+        outcome = self._references.missing(server.namespace, wanted) or Done(conditions.SUCCEEDED)
+        progress = progress.beside(conditions.INPUTS_READY, outcome)
+        return progress._replace(delay=sooner(progress.delay, references.RECHECK))  # nothing tells of their changes
 
     def _with_agent(self, server: Resource[MCPServerSpec], progress: Progress) -> Progress:
         """Make the agent that is written in the server, or put it back."""
         outcome = inline_agent.ensure(self._api, server)
-        if outcome is None:
-            return progress
-        is_first = isinstance(outcome, Problem) and isinstance(progress.ready, Done)
-        found = {**progress.found, conditions.AGENT_APPLIED: outcome}
-        delay = outcome.delay if isinstance(outcome, Problem) else None
-        return Progress(found, outcome if is_first else progress.ready, sooner(progress.delay, delay))
+        return progress if outcome is None else progress.beside(conditions.AGENT_APPLIED, outcome)
 
     # --- the end
 
@@ -248,3 +273,9 @@ class ServerReconciler:
         if not self._known.get(key, {living}):
             del self._known[key]
         return delay
+
+
+def _asked(server: Resource[MCPServerSpec]) -> str:
+    """Give what asks for a look at everything, as the status has it: the annotation, or of a long one its hash."""
+    text = server.annotations.get(names.ANNOTATION_RECONCILE, "")
+    return text if len(text) <= ASKED_LENGTH and text.isprintable() else digest(text)

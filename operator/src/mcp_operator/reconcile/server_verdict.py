@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mcp_operator.models.server import MCPServerSpec
-    from mcp_operator.models.status import MCPServerStatus
+    from mcp_operator.models.status import Condition, MCPServerStatus
     from mcp_operator.objects import Resource
-    from mcp_operator.reconcile.image_step import Progress
+    from mcp_operator.reconcile.progress import Progress
 
 _BESIDE: Final = (conditions.INPUTS_READY, conditions.AVAILABLE, conditions.AGENT_APPLIED)
 """Conditions of those servers that have what they are about."""
@@ -71,16 +71,24 @@ def summary(after: MCPServerStatus) -> str:
     ready = conditions.find(after.conditions, conditions.READY)
     if ready is None:
         return ""
-    build = after.build
+    build, progress = after.build, _progress(after, ready)
     if ready.status == "True":
-        text = "Ready, new tools await approval" if after.held is not None else "Ready"
-    elif ready.reason in conditions.UNDER_WAY:
-        text = (build.progress if build is not None else None) or ready.reason
+        besides = progress or ("new tools await approval" if after.held is not None else "")
+        text = f"Ready, {besides}" if besides else "Ready"
+    elif progress:
+        text = progress
     elif build is not None and build.failed_step is not None and build.reason == ready.reason:
         text = f"{build.failed_step} failed: {ready.reason}"
     else:
         return phrase(ready.reason, ready.message)
     return text[:SUMMARY_LENGTH]
+
+
+def _progress(after: MCPServerStatus, ready: Condition) -> str:
+    """Say how far the build is that ``Ready`` speaks of; empty where it speaks of none."""
+    if ready.reason not in conditions.UNDER_WAY:
+        return ""
+    return (after.build.progress if after.build is not None else None) or ready.reason
 
 
 def for_agents(current: MCPServerStatus) -> tuple[object, ...]:

@@ -26,6 +26,10 @@ COUNTING_SHARE = 0.02
 """Seconds besides, for each agent: counting a thousand takes some time, which those who want something come before."""
 COUNTING_RESYNC = 600.0
 """Seconds until all policies are counted again even if nothing tells of a change."""
+ENFORCING_SHARE = 0.015
+"""Seconds for each agent in which a policy that has changed should reach them, before anything is counted."""
+LAYERS: Final = "Layers"
+"""Kind of a key that stands for the layers of all agents of a namespace."""
 COUNTING: Final = Key("Policies", "", "")
 """Stands for all policies, which are to be looked at: many changes of agents are one such look."""
 
@@ -48,24 +52,37 @@ class Services:
     tokens: ReportTokens | None = None
     reports: Reports | None = None
 
-    def wake_agents(self, namespace: str, *, server: str | None = None) -> None:
-        """Have the agents of a namespace (all namespaces when empty) looked at, or those that name a server."""
-        if self.index is not None:
-            found = self.index.find(namespace, server)
-        else:
-            listed = self.api.list(AGENT, namespace)
-            naming = [raw["metadata"] for raw in listed if server is None or server in servers_of(raw)]
-            found = [(metadata["namespace"], metadata["name"]) for metadata in naming]
-        for place in found:
+    def wake_agents(self, namespace: str, *, server: str) -> None:
+        """Have the agents of a namespace looked at that name a server."""
+        for place in self._agents(namespace, server):
             self.wake(Key(AGENT.kind, *place), 0)
 
-    def wake_servers(self, namespace: str, *, shared_only: bool = False) -> None:
-        """Have the MCPServers of a namespace (all namespaces when empty) looked at, or those with Pods of their own."""
+    def enforce(self, namespace: str = "") -> None:
+        """Have the layers of the agents of a namespace (all namespaces when empty) brought into their configurations.
+
+        Agents that are not there yet, or not looked at, will find the policies of then.
+        """
+        for where in dict.fromkeys(place for place, _ in self._agents(namespace)):
+            self.wake(Key(LAYERS, "", where), 0)
+
+    def wake_servers(self, namespace: str = "") -> None:
+        """Have the MCPServers of a namespace (all namespaces when empty) looked at."""
         for raw in self.api.list(SERVER, namespace):
-            endpoint = (raw.get("status") or {}).get("endpoint") or {}
-            if not shared_only or endpoint.get("audience"):
-                metadata = raw["metadata"]
-                self.wake(Key(SERVER.kind, metadata["namespace"], metadata["name"]), 0)
+            metadata = raw["metadata"]
+            self.wake(Key(SERVER.kind, metadata["namespace"], metadata["name"]), 0)
+
+    @property
+    def enforcing_time(self) -> float:
+        """The seconds in which a policy that has changed should have reached all agents."""
+        return ENFORCING_SHARE * len(self.index) if self.index is not None else 0.0
+
+    def _agents(self, namespace: str, server: str | None = None) -> list[tuple[str, str]]:
+        if self.index is not None:
+            return self.index.find(namespace, server)
+        naming = [
+            raw["metadata"] for raw in self.api.list(AGENT, namespace) if server is None or server in servers_of(raw)
+        ]
+        return [(metadata["namespace"], metadata["name"]) for metadata in naming]
 
     def wake_policies(self) -> None:
         """Have all policies looked at, shortly: many agents that come at once are counted once."""

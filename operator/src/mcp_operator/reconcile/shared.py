@@ -13,13 +13,12 @@ from mcp_operator.manifests import shared as manifests
 from mcp_operator.manifests.metadata import digest
 from mcp_operator.manifests.servers import RunningServer
 from mcp_operator.manifests.shared import Shared
-from mcp_operator.models.status import EndpointStatus
-from mcp_operator.outcomes import Done, Outcome, Problem, Stalled, Waiting
+from mcp_operator.models.status import EndpointStatus, ProtocolStatus
+from mcp_operator.outcomes import Outcome, Stalled, Waiting
 from mcp_operator.own_secrets import Authority, ReportTokens
 from mcp_operator.placements import STDIO, placement
 from mcp_operator.reconcile import guard_callers, rollouts
 from mcp_operator.reconcile.guard_binding import GuardBinding
-from mcp_operator.reconcile.image_step import Progress
 from mcp_operator.reconcile.owned_objects import OwnedObjects
 from mcp_operator.reconcile.references import References
 from mcp_operator.reconcile.services import sooner
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
 
     from mcp_operator.cluster import Manifest, OwnedKind
     from mcp_operator.models.server import MCPServerSpec
-    from mcp_operator.models.status import MCPServerStatus
+    from mcp_operator.models.status import ImageStatus, MCPServerStatus
     from mcp_operator.objects import Resource
+    from mcp_operator.reconcile.progress import Progress
     from mcp_operator.reconcile.services import Services
 
 KINDS: Final[tuple[OwnedKind, ...]] = (
@@ -46,6 +46,8 @@ KINDS: Final[tuple[OwnedKind, ...]] = (
 """What is taken away when a server is not shared any more, in this order; the Secret goes with its Deployment."""
 SIZE_LIMIT: Final = 1_000_000
 """Bytes of a guard's configuration: an object in the cluster has room for about a megabyte."""
+UNKNOWN: Final = ProtocolStatus(version="", transport=STDIO, server_info="")
+"""Of a server that nobody has spoken with."""
 RECHECK: Final = 60.0
 """Seconds until an isolated server's way to the API server, and its certificate, are looked at again."""
 
@@ -67,25 +69,25 @@ class SharedServers:
         """Do what is missing.
 
         Args:
-            server: Whose image is in service.
+            server: Which one.
             after: Its status as it will be; gets its endpoint.
 
         Returns:
-            How the Pods are; None where it is not shared, and has no such Pods any more.
+            How the Pods are; None where it is not shared, or has nothing in service, and so has no such Pods any more.
         """
-        if placement(server.spec, after) != "Shared":
+        if after.image is None or placement(server.spec, after) != "Shared":
             self._remove(server, after)
             return None
         try:
-            return self._carry_out(server, after)
+            return self._carry_out(self._wanted(server, after.image, after.protocol or UNKNOWN), after)
         except (Stalled, Waiting) as problem:
             return problem
         except (cluster.ForbiddenError, cluster.InvalidError) as error:
             remedy = "An admin can raise the quota, right or standard that is named; or correct run.shared.podTemplate."
             return Stalled(conditions.GUARD_FORBIDDEN, printable(f"{error}. {remedy}"), delay=RECHECK)
 
-    def _carry_out(self, server: Resource[MCPServerSpec], after: MCPServerStatus) -> Outcome:
-        wanted = self._wanted(server, after)
+    def _carry_out(self, wanted: Shared, after: MCPServerStatus) -> Outcome:
+        server = wanted.server
         authority = self._authority.current()
         self._objects.put(server, manifests.service_account(server))
         self._binding.include(server.namespace, names.guard(server.name))
@@ -105,20 +107,11 @@ class SharedServers:
         self._write_files(server)
         deployment = self._objects.put(server, manifests.deployment(wanted, self._settings))
         self._write_certificate(server, authority, deployment["metadata"]["uid"])
-        outcome = rollouts.outcome(deployment, pods, self._services.clock())
-        if isinstance(outcome, Problem) and outcome.delay is None:
-            return type(outcome)(outcome.reason, outcome.message, delay=RECHECK)
-        return outcome
+        return rollouts.outcome(deployment, pods, self._services.clock())
 
-    def _wanted(self, server: Resource[MCPServerSpec], after: MCPServerStatus) -> Shared:
-        """Give the server as it is to run.
-
-        Raises:
-            Waiting: It has no image.
-        """
-        image, protocol, run = after.image, after.protocol, server.spec.run
-        if image is None:
-            raise Waiting(conditions.NOT_REACHED, "there is no image in service yet", delay=None)
+    def _wanted(self, server: Resource[MCPServerSpec], image: ImageStatus, found: ProtocolStatus) -> Shared:
+        """Give the server as it is to run."""
+        run = server.spec.run
         contents = tuple(files.contents(run).values())
         return Shared(
             server=server,
@@ -131,9 +124,9 @@ class SharedServers:
                 pull_secrets=tuple(each.name for each in server_references.of_kubelet(server.spec)),
                 inputs=self._references.versions(server.namespace, server_references.of_container(run), contents),
             ),
-            transport=run.transport or (protocol.transport if protocol is not None else STDIO),
-            port=run.port or (protocol.port if protocol is not None else None) or manifests.DEFAULT_PORT,
-            path=run.path or (protocol.path if protocol is not None else None) or manifests.DEFAULT_PATH,
+            transport=run.transport or found.transport,
+            port=run.port or found.port or manifests.DEFAULT_PORT,
+            path=run.path or found.path or manifests.DEFAULT_PATH,
         )
 
     def _write_config(self, wanted: Shared, after: MCPServerStatus) -> str:
@@ -195,29 +188,29 @@ class SharedServers:
 
     def forget(self, namespace: str, name: str) -> None:
         """Let the guard of a server that is gone ask about tokens no more; all else goes with its MCPServer."""
+        self._objects.forget(namespace, names.guard(name))
         self._binding.exclude(namespace, names.guard(name))
 
     def _remove(self, server: Resource[MCPServerSpec], after: MCPServerStatus) -> None:
-        """Take away what a server had while it was shared."""
-        if after.endpoint is None or after.endpoint.audience is None:
+        """Take away what a server had while it was shared: what was last written down tells, whatever it is by now."""
+        if not (server.status.get("endpoint") or {}).get("audience"):
             return
         for kind in KINDS:
             self._objects.remove(server, kind, names.guard(server.name))
         self._objects.remove(server, "ConfigMap", names.guard_ca_config_map(server.name))
         self._binding.exclude(server.namespace, names.guard(server.name))
-        after.endpoint = None
+        if after.endpoint is not None and after.endpoint.audience is not None:
+            after.endpoint = None
 
     def add(self, server: Resource[MCPServerSpec], after: MCPServerStatus, progress: Progress) -> Progress:
-        """Do what is missing, whatever else goes on with a server that has an image, and add what it came to."""
-        if after.image is None:
-            return progress
+        """Do what is missing, whatever else goes on with a server, and add what it came to."""
         outcome = self.reconcile(server, after)
         if outcome is None:
             return progress
-        is_first = isinstance(outcome, Problem) and isinstance(progress.ready, Done)
-        found = {**progress.found, conditions.AVAILABLE: outcome}
-        delay = outcome.delay if isinstance(outcome, Problem) else None
-        return Progress(found, outcome if is_first else progress.ready, sooner(progress.delay, delay))
+        with_pods = progress.beside(conditions.AVAILABLE, outcome)
+        if outcome.reason == conditions.REPLACING_PODS:
+            with_pods = with_pods._replace(ready=progress.ready)
+        return with_pods._replace(delay=sooner(with_pods.delay, RECHECK))
 
 
 def endpoint(server: Resource[MCPServerSpec]) -> EndpointStatus:
@@ -239,7 +232,7 @@ def _callers(stored: Manifest | None) -> dict[str, config.Caller]:
     """Read the callers that are written down now; none where that cannot be read."""
     text = ((stored or {}).get("data") or {}).get(names.CONFIG_FILE)
     try:
-        found = msgspec.json.decode(text, type=config.Config) if text else None
+        found = config.loads(text) if text else None
     except msgspec.MsgspecError:
         return {}
     guard = found.guard if found is not None else None
