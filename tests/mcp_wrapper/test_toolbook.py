@@ -106,4 +106,5 @@ def test_tools_that_clients_must_not_show_are_left_out_and_the_others_stay_as_th
         first = b'{"name":"first","description":"%b"}' % filler.encode()
         expected = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[%b,%b],"ttlMs":0}}\n' % (first, good)
         assert wrapper.line() == expected
+        wrapper.end()
         assert "bad is left out" in wrapper.log
