@@ -195,6 +195,8 @@ def test_clients_find_their_configuration_and_the_address_of_toolman(team: Kubec
 
 @pytest.mark.requirement("F-06", "O-12")
 def test_an_agent_that_runs_as_root_cannot_change_what_names_mean_to_its_sidecars(team: Kubectl, image: str) -> None:
+    # Where an agent's image may run as root at all.
+    team("label", "namespace", team.namespace, "pod-security.kubernetes.io/enforce=baseline", "--overwrite")
     agent = _agent("root", image)
     agent["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"runAsUser": 0}
     team.apply(agent)
