@@ -28,6 +28,8 @@ TESTS = Path(__file__).parent
 OWN_NAMESPACE = "mcp-system"
 SECONDS = 60.0
 """For anything that an operator does within a second or two."""
+LOGGED = 6000
+"""Characters of an operator's log in the report of a test that fails."""
 TEMPLATE: dict[str, Any] = {"spec": {"containers": [{"name": "agent", "image": "agent:1"}]}}
 SETTINGS = {
     "TOOLMAN_REGISTRY": "registry.test",
@@ -126,6 +128,12 @@ class Operators:
                 operator.process.wait(SECONDS)
             operator.kill()
 
+    def tell(self) -> None:
+        """Print what became of each, and the end of its log: the report of a test that fails has it."""
+        for operator in self.running:
+            print(f"--- exit status {operator.process.poll()}, {operator.log.name}:")
+            print(operator.log.read_text(errors="replace")[-LOGGED:])
+
     @property
     def builds(self) -> list[str]:
         """What builds noted, as ``UID START``."""
@@ -140,6 +148,9 @@ def operators(api: SpareApiServer, folder: Path) -> Iterator[Operators]:
     started = Operators(api, folder)
     try:
         yield started
+    except AssertionError:
+        started.tell()
+        raise
     finally:
         started.stop()
 

@@ -7,6 +7,7 @@ has started the controllers that see to it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -19,12 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from kubectl import Kubectl
 from lab import settings
 from lab.pki import ADMINS, Authority
 from lab.processes import Processes, poll
-from mcp_operator import crds
+from mcp_operator import crds, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,6 +100,16 @@ class SpareApiServer:
         if pid is not None:
             os.kill(pid, number)
         assert poll(lambda: self.processes.pid("kube-apiserver") is None, STOP_SECONDS)
+
+    def forget(self, plural: str, namespace: str, name: str) -> None:
+        """Delete one of our objects from etcd, as another API server would, and have this one hear nothing of it.
+
+        The API server must be stopped. Once it is back, it knows nothing of what was before: watches have expired.
+        """
+        key = "/".join(part for part in ("/registry", names.GROUP, plural, namespace, name) if part)
+        request = {"key": base64.b64encode(key.encode()).decode()}
+        answer = httpx.post(f"http://{HOST}:{self._etcd}/v3/kv/deleterange", json=request, trust_env=False)
+        assert answer.json().get("deleted") == "1", f"{key}: {answer.text}"
 
     def collect(self, controllers: str = COLLECTORS) -> None:
         """Start controllers, unless some run: those that end namespaces and remove what deleted owners leave."""

@@ -67,7 +67,7 @@ def team(spare_apiserver: SpareApiServer, tmp_path_factory: pytest.TempPathFacto
         port = _free_port()
         operator = started.start(TOOLMAN_READ_API_PORT=str(port))
         kubectl.apply(server("one"), agent("dev", "one"))
-        wait(lambda: exists(kubectl, "pod", "dev"), lambda: operator.log.read_text()[-3000:])
+        wait(lambda: exists(kubectl, "pod", "dev"))
         wait(lambda: is_ready(kubectl, "mcpserver", "one"))
         yield Team(spare_apiserver, kubectl, operator, port)
 

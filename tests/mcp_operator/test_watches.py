@@ -100,7 +100,7 @@ def test_what_is_gone_wakes_its_owner_and_so_does_what_was_given_to_another_one(
 
 def test_after_a_gap_everything_is_listed_and_what_went_meanwhile_wakes_its_owner() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
-    world = World(page(pod("a"), pod("b", "other")), [gone], page(pod("a")))
+    world = World(page(pod("a"), pod("b", "other")), [gone], cluster.UnreachableError("still down"), page(pod("a")))
     assert [world.key() for _ in range(4)] == [DEV, OTHER, DEV, OTHER]
     assert world.metrics.watch_restarts.value("pods", "expired") == 1
     world.watches.stop()
@@ -175,4 +175,28 @@ def test_a_pod_of_another_workload_wakes_the_agent_whose_sidecars_it_has() -> No
     assert woken.get(timeout=BOUND) == DEV
     selector = api.asked.get(timeout=BOUND)[2]["labelSelector"]
     assert selector == "toolman.dev/agent,app.kubernetes.io/managed-by!=mcp-operator", "not those of our own making"
+    found.stop()
+
+
+def policy(name: str, version: str = "1") -> dict[str, Any]:
+    return {"metadata": {"name": name, "resourceVersion": version}}
+
+
+def test_of_our_own_kinds_only_what_is_gone_is_told_also_what_went_while_nobody_watched() -> None:
+    expired = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
+    policies = [each for each in watches.OURS if each.watch.resource.plural == "toolpolicies"]
+    api = Api(
+        page(policy("a"), policy("b"), policy("c")),
+        [{"type": "MODIFIED", "object": policy("a", "11")}, {"type": "DELETED", "object": policy("b", "12")}, expired],
+        page(policy("a")),
+    )
+    woken: queue.SimpleQueue[Key] = queue.SimpleQueue()
+    metrics = Metrics()
+    metrics.holds("ToolPolicy", "", "c", [{"type": "Ready", "status": "True", "reason": "Succeeded"}])
+    found = Watches(api, woken.put, ("team",), metrics, policies)
+    found.start()
+    assert [woken.get(timeout=BOUND), woken.get(timeout=BOUND)] == [Key("ToolPolicy", "", name) for name in "bc"]
+    assert api.asked.get(timeout=BOUND)[:2] == ("list", ""), "policies are in no namespace"
+    assert 'kind="ToolPolicy"' not in metrics.text()
+    assert woken.empty()
     found.stop()

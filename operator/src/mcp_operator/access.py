@@ -6,7 +6,7 @@ chart's roles are generated from them (``scripts/generate``); whoever needs anot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -125,6 +125,8 @@ def _scope(plural: str) -> Scope:
 GET_OURS: Final = {plural: Access(verb="get", resource=each, scope=_scope(plural)) for plural, each in OURS.items()}
 LIST_OURS: Final = {plural: Access(verb="list", resource=each, scope=_scope(plural)) for plural, each in OURS.items()}
 WATCH_OURS: Final = {plural: Access(verb="watch", resource=each, scope=_scope(plural)) for plural, each in OURS.items()}
+LIST_OUR_NAMES: Final = {plural: replace(right, accept=METADATA_LIST) for plural, right in LIST_OURS.items()}
+WATCH_OUR_NAMES: Final = {plural: replace(right, accept=METADATA_ONLY) for plural, right in WATCH_OURS.items()}
 PATCH_STATUS: Final = {
     plural: Access(
         verb="patch",

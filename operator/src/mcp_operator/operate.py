@@ -27,7 +27,7 @@ from mcp_operator.metrics import Metrics
 from mcp_operator.probes import Probes
 from mcp_operator.readapi import serving
 from mcp_operator.runtime import FullBuilder, Runtime
-from mcp_operator.watches import INJECTED, OWNED, Watches
+from mcp_operator.watches import INJECTED, OURS, OWNED, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def _lead(
             return 0
         chosen = replace(chosen, installation=chosen.installation or api.identity())
         runtime = Runtime(chosen, api, make_builder(chosen), metrics)
-        watched = (*OWNED, *INJECTED) if chosen.webhook_port else OWNED
+        watched = (*OURS, *OWNED, *(INJECTED if chosen.webhook_port else ()))
         put, namespaces = runtime.queue.add, chosen.watch_namespaces
         watches = Watches(api.requests, put, namespaces, metrics, watched, runtime.own)
         return _work(_Parts(runtime, watches, chosen), asked, stop)

@@ -1,7 +1,8 @@
 """Watches over what the operator made: a change to it, by whomever, wakes the MCPAgent or MCPServer that owns it.
 
 kopf watches our own kinds and can select nothing by labels on the server's side; here the API server sends only what
-carries our label, whatever else a cluster is full of, and no more of it than its metadata.
+carries our label, whatever else a cluster is full of, and no more of it than its metadata. Of our own kinds these
+watches tell what is gone: where a watch has expired, kopf lists what there is, and never speaks of what went meanwhile.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Watched(NamedTuple):
     selector: str = SELECTOR
     owner: Callable[[Manifest], Key | None] | None = None
     """Gives whom an object wakes; without, its controller, if that is one of ours."""
+    is_itself: bool = False
+    """It wakes itself, and only once it is gone: of everything else kopf tells."""
 
 
 OWNED: Final = (
@@ -71,6 +74,23 @@ INJECTED: Final = (
     ),
 )
 """Pods of other workloads that an agent's sidecars were put into."""
+
+
+def _itself(kind: cluster.Kind) -> Callable[[Manifest], Key]:
+    return lambda raw: Key(kind.kind, *_place(raw))
+
+
+OURS: Final = tuple(
+    Watched(
+        access.LIST_OUR_NAMES[kind.plural],
+        access.WATCH_OUR_NAMES[kind.plural],
+        selector="",
+        owner=_itself(kind),
+        is_itself=True,
+    )
+    for kind in (cluster.SERVER, cluster.AGENT, cluster.POLICY)
+)
+"""Our own kinds."""
 
 
 class Api(Protocol):
@@ -104,11 +124,13 @@ class Watches:
         owned: Collection[Watched] = OWNED,
         own: OwnWrites | None = None,
     ) -> None:
-        places = tuple(namespaces) or ("",)
+        served = tuple(namespaces) or ("",)
         self._stop = threading.Event()
         hearer = _Hearer(put, own, metrics)
         self._watches = [
-            _Watch(api, watched, namespace, hearer, self._stop) for watched in owned for namespace in places
+            _Watch(api, watched, namespace, hearer, self._stop)
+            for watched in owned
+            for namespace in (served if watched.watch.scope is access.Scope.SERVED else ("",))
         ]
         self._threads = [threading.Thread(target=each.run, name=f"watch {each}", daemon=True) for each in self._watches]
 
@@ -186,17 +208,18 @@ class _Watch:
 
     def _list(self) -> str:
         """Read everything, page by page; what is gone since the last time has changed, too."""
-        before, self._owners = self._owners, {}
+        listed: set[tuple[str, str]] = set()
         query = {"labelSelector": self._watched.selector, "limit": str(PAGE)}
         while True:
             page = self._api(self._watched.list, self._namespace, query=query)
             for raw in page["items"] or ():  # null where only metadata was asked for and there is nothing
+                listed.add(_place(raw))
                 self._seen(raw)
             if not page["metadata"].get("continue"):
                 break
             query["continue"] = page["metadata"]["continue"]
-        for place in before.keys() - self._owners.keys():
-            self._put(before[place])
+        for place in self._owners.keys() - listed:
+            self._gone(self._owners.pop(place))
         return str(page["metadata"]["resourceVersion"])
 
     def _follow(self, version: str) -> str:
@@ -221,18 +244,32 @@ class _Watch:
 
     def _seen(self, raw: Manifest, *, gone: bool = False, is_listed: bool = True) -> None:
         """Wake who owned an object and who owns it. A list may leave out versions: what it gives is always news."""
-        metadata = raw["metadata"]
-        place = (str(metadata.get("namespace") or ""), str(metadata["name"]))
+        place = _place(raw)
         now = (self._watched.owner or _owner)(raw)
         before = self._owners.pop(place, None)
         if now is not None and not gone:
             self._owners[place] = now
+        if self._watched.is_itself:
+            if now is not None and gone:
+                self._gone(now)
+            return
         if self._own is not None and now is not None and before in {None, now} and not gone and not is_listed:
-            self._own.told(now, Place(self._watched.watch.resource.full, *place), str(metadata["resourceVersion"]))
+            version = str(raw["metadata"]["resourceVersion"])
+            self._own.told(now, Place(self._watched.watch.resource.full, *place), version)
             return
         for key in {before, now} - {None}:
             if key is not None:
                 self._put(key)
+
+    def _gone(self, key: Key) -> None:
+        if self._watched.is_itself and self._metrics is not None:
+            self._metrics.holds(*key, ())
+        self._put(key)
+
+
+def _place(raw: Manifest) -> tuple[str, str]:
+    metadata = raw["metadata"]
+    return str(metadata.get("namespace") or ""), str(metadata["name"])
 
 
 def _owner(raw: Manifest) -> Key | None:
