@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import throwaway
+from mcp_operator import conditions, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,20 +74,6 @@ def _containers(pod: dict[str, Any]) -> dict[str, str]:
     return {
         each["name"]: each["containerID"] for each in (*status["initContainerStatuses"], *status["containerStatuses"])
     }
-
-
-def _evict(kubectl: Kubectl, pod: str) -> None:
-    """Evict a Pod, as draining its node does."""
-    metadata = {"name": pod, "namespace": kubectl.namespace}
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-    kubectl(
-        "create",
-        "--raw",
-        f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction",
-        "-f",
-        "-",
-        stdin=json.dumps(body),
-    )
 
 
 @pytest.mark.requirement("O-05", "O-11")
@@ -158,14 +144,20 @@ def test_a_finished_agent_is_deleted_after_its_time_and_a_slow_one_ended_at_its_
 
 
 @pytest.mark.requirement("O-11")
-def test_an_evicted_agent_gets_another_pod(team: Kubectl, image: str) -> None:
+def test_an_agent_whose_node_is_drained_runs_again_as_soon_as_there_is_a_node(team: Kubectl, image: str) -> None:
     team.apply(_agent("moved", image))
     team.wait(AGENTS, "moved", "condition=Ready", SECONDS)
-    before = team.get("pod", "moved")["metadata"]["uid"]
-    _evict(team, "moved")
-    _until(team, AGENTS, "moved", lambda one: _reason(one, "PodReady") != "Succeeded")
+    before = team.get("pod", "moved")
+    node = before["spec"]["nodeName"]
+    agents_only = f"--pod-selector={names.LABEL_AGENT}=moved"
+    try:
+        team("drain", node, agents_only, "--ignore-daemonsets", "--delete-emptydir-data", seconds=SECONDS)
+        waiting = _until(team, AGENTS, "moved", lambda one: _reason(one, "PodReady") == conditions.POD_UNSCHEDULABLE)
+        assert "unschedulable" in waiting["status"]["summary"]
+    finally:
+        team("uncordon", node)
     team.wait(AGENTS, "moved", "condition=Ready", SECONDS)
-    assert team.get("pod", "moved")["metadata"]["uid"] != before
+    assert team.get("pod", "moved")["metadata"]["uid"] != before["metadata"]["uid"]
     team("delete", AGENTS, "moved")
 
 

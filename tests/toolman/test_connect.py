@@ -74,6 +74,14 @@ async def test_a_legacy_server_is_told_what_clients_can_do_and_that_the_handshak
     assert initialized == {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
+async def test_a_server_that_takes_long_to_start_and_ends_at_a_modern_request_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "SILENCE", 0.05)  # both requests wait for it before it reads the first
+    async with connected(Connectors()(process(*ERAS, "legacy", "shy", "slow"))) as peer:
+        assert peer.hello.era == "legacy"
+
+
 @pytest.mark.parametrize(("era", "first"), [("legacy", "initialize"), ("modern", "server/discover")])
 async def test_the_era_is_remembered_for_the_next_life(era: str, first: str) -> None:
     connector = Connectors()(process(*ERAS, era))

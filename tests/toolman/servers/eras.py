@@ -1,10 +1,10 @@
 """An MCP server over stdio that speaks the eras that its arguments name, with odd habits if they are named, too.
 
-    eras.py [legacy] [modern] [lock] [shy] [mute] [no-listen] [no-tools] [untold]
+    eras.py [legacy] [modern] [lock] [shy] [mute] [no-listen] [no-tools] [untold] [slow]
 
 ``lock``: the first request decides on the era. ``shy``: ends at a request that is not ``initialize``. ``mute``: is
 silent to what it does not know. ``no-listen``: has no subscriptions. ``no-tools`` and the like: that list fails.
-``untold``: does not tell when its tools change. Standard library only.
+``untold``: does not tell when its tools change. ``slow``: takes a moment to start. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any
 
 ERAS = {era for era in ("legacy", "modern") if era in sys.argv}
 HABITS = set(sys.argv[1:]) - ERAS
+SLOW = 0.5
 META = "io.modelcontextprotocol/"
 CAPABILITIES: dict[str, Any] = {
     "tools": {"listChanged": True},
@@ -137,5 +139,7 @@ def receive(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if "slow" in HABITS:
+        time.sleep(SLOW)
     for line in sys.stdin.buffer:
         receive(json.loads(line))

@@ -34,7 +34,7 @@ As long as many servers take to start: one that was only slow answers both, in o
 
 
 class _Ended(Exception):  # noqa: N818 - reads as what it says
-    """The server ended when it was asked for the modern era."""
+    """The server ended in the handshake: maybe for being asked for the modern era, whenever it came to read that."""
 
 
 class LineConnector:
@@ -98,7 +98,7 @@ class LineConnector:
 
 
 class _Handshake:
-    """One handshake with a server that has just been started. All of it raises :class:`Failure`."""
+    """One handshake with a server that has just been started. All of it raises :class:`Failure` and :class:`_Ended`."""
 
     def __init__(self, peer: LinePeer, capabilities: bytes) -> None:
         self._peer = peer
@@ -108,12 +108,12 @@ class _Handshake:
         """Shake hands with a server that may be of either era."""
         discover = self._discover()
         await asyncio.wait((discover.reply,), timeout=SILENCE)  # answered by the peer if it ends
-        if self._peer.over.done():
-            raise _Ended
         initialize: Asking | None = None
         if not discover.reply.done():
             initialize = self._initialize()
             await asyncio.wait((discover.reply, initialize.reply), return_when=asyncio.FIRST_COMPLETED)
+        if self._peer.over.done():
+            raise _Ended
         if discover.reply.done():
             hello = welcome.discovered(discover.reply.result())
             if hello is not None:
@@ -163,5 +163,5 @@ class _Handshake:
     async def _answer(self, call: Asking) -> Outcome:
         outcome = await call.reply
         if self._peer.over.done():
-            raise Failure("it stopped")
+            raise _Ended
         return outcome
