@@ -64,3 +64,11 @@ def test_another_digest_than_the_pushed_one_is_told_with_both(found: str | None,
 
     assert "sha256:1" in error.message
     assert words in error.message
+
+
+def test_of_an_image_that_somebody_named_the_operators_own_registry_is_not_blamed() -> None:
+    refused = "dial tcp: connection refused"
+    assert "TOOLMAN_REGISTRY" in registry_errors.explain(refused, NAME).hint
+    named = registry_errors.explain(refused, NAME, Step.FETCH).hint
+    assert "TOOLMAN_REGISTRY" not in named
+    assert "the image's name" in named

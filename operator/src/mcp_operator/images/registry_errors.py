@@ -16,6 +16,8 @@ class _Cause(NamedTuple):
     message: str
     hint: str
     transient: bool = False
+    reading: str = ""
+    """Of an image that somebody named, instead of the hint: the registry is not the operator's own."""
 
 
 _CAUSES = (
@@ -102,6 +104,7 @@ _CAUSES = (
         "Check the operator's setting TOOLMAN_REGISTRY, that the registry runs and that its disk is not full; "
         "it is tried again.",
         transient=True,
+        reading="Check the image's name, and that its registry runs and can be reached under it; it is tried again.",
     ),
 )
 
@@ -120,12 +123,13 @@ def explain(text: str, name: str, step: Step = Step.PUSH) -> BuildError:
     for word in (path, path.partition("@")[0].rpartition(":")[0], host):
         said = said.replace(word, "") if word else said
     for cause in _CAUSES:
+        hint = cause.hint if step is Step.PUSH else cause.reading or cause.hint
         if re.search(cause.pattern, said):
             return BuildError(
                 cause.reason,
                 cause.message.format(name=name),
                 step=step,
-                hint=cause.hint.format(host=host),
+                hint=hint.format(host=host),
                 log_tail=redact.line(text),
                 transient=cause.transient,
             )
