@@ -95,6 +95,18 @@ def _judge(kubectl: Kubectl, resource: dict[str, Any]) -> None:
     kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(resource))
 
 
+@pytest.mark.requirement("O-04")
+def test_what_is_the_operators_own_may_not_be_written_on_the_pods_of_a_shared_server(
+    spare_apiserver: SpareApiServer,
+) -> None:
+    with spare_apiserver.namespace("marks") as kubectl:
+        for kind in ("labels", "annotations"):
+            template = {"metadata": {kind: {"toolman.dev/agent": "other", "team": "web"}}}
+            run = {"placement": "Shared", "shared": {"podTemplate": template}}
+            with pytest.raises(KubectlError, match="is the operator's own"):
+                kubectl.apply(server("git", source=GIT, run=run))
+
+
 @pytest.mark.requirement("O-01")
 def test_what_would_do_nothing_is_refused_and_told_why(spare_apiserver: SpareApiServer) -> None:
     with spare_apiserver.namespace("nothing") as kubectl:

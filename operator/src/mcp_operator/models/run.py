@@ -11,6 +11,12 @@ from mcp_operator.models.source import ConfigMapName, KeyRef, SecretName
 
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_MARKS = {
+    "type": "object",
+    "maxProperties": 64,
+    "additionalProperties": {"type": "string", "maxLength": 4096},
+    **cel(("self.all(key, !key.startsWith('toolman.dev/'))", "toolman.dev/ is the operator's own")),
+}
 _OPEN_LIST = {"type": "array", "maxItems": 64, "items": _OPEN}
 SHARED_TEMPLATE: dict[str, Any] = {
     "type": "object",
@@ -19,8 +25,8 @@ SHARED_TEMPLATE: dict[str, Any] = {
             "type": "object",
             "description": "Labels and annotations of the Pods.",
             "properties": {
-                "labels": _TEXTS | {"description": "Labels of the Pods."},
-                "annotations": _TEXTS | {"description": "Annotations of the Pods."},
+                "labels": _MARKS | {"description": "Labels of the Pods."},
+                "annotations": _MARKS | {"description": "Annotations of the Pods."},
             },
         },
         "spec": {
