@@ -1,18 +1,19 @@
 """The operator with a thousand MCPServers, a thousand MCPAgents and five thousand Pods: how long, how much, how often.
 
-An API server of its own, the real operator process with a builder that needs no engine, and a process that plays the
-kubelet. See README.md.
+An API server of its own, the real operator process with a builder that needs no engine, nodes that kwok plays, and a
+scheduler. See README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,10 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
 import operator_processes  # noqa: E402 - found by the line above
+import simulated  # noqa: E402
 import spare_apiserver  # noqa: E402
+import toolmans  # noqa: E402
+from lab import programs, settings  # noqa: E402
 from mcp_operator import access, cluster, kube, names  # noqa: E402
 from mcp_operator.access import Access, Resource  # noqa: E402
 
@@ -44,6 +48,7 @@ CREATE = {plural: Access(verb="create", resource=each) for plural, each in acces
 PATCH_POLICY = Access(verb="patch", resource=access.OURS[names.POLICIES], content=access.MERGE_PATCH)
 RESOURCES = {"ConfigMaps": access.CONFIG_MAPS, "Pods": access.PODS, "statuses": access.OURS[names.AGENTS]}
 """What a policy's change ends in, in the order in which it does."""
+LIST_PODS = Access(verb="list", resource=access.PODS, accept=access.METADATA_LIST)
 OWNED = f"{names.MANAGED_BY}={names.MANAGER},{names.LABEL_AGENT}"
 
 
@@ -56,8 +61,11 @@ def main() -> int:
     parser.add_argument("--per-namespace", type=int, default=20, help="of each kind in a namespace (%(default)s)")
     parser.add_argument("--rest", type=float, default=330.0, help="seconds for which it is watched (%(default)s)")
     given = parser.parse_args()
+    chosen = settings.from_environment()
+    programs.up(chosen)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, spare_apiserver.running() as api:
         os.environ["KUBECONFIG"] = str(api.kubeconfig)
+        simulated.start(chosen, api)
         with operator_processes.operators(api, Path(folder)) as started:
             print(json.dumps(measure(given, started), indent=1), flush=True)
     return 0
@@ -68,9 +76,9 @@ def measure(given: argparse.Namespace, started: operator_processes.Operators) ->
     requests = kube.connect().requests
     found: dict[str, float] = {"load before": os.getloadavg()[0]}
     note("filling the cluster")
-    fill(given, requests)
+    fill(given, requests, started.api)
     note("first start: everything is built and made")
-    with kubelet():
+    with toolmans.answering():
         began = time.monotonic()
         operator = started.start(**AS_IN_THE_IMAGE)
         until(lambda: ready_agents(operator) >= given.objects and operator.steady("MCPServer", "MCPAgent"))
@@ -93,8 +101,9 @@ def measure(given: argparse.Namespace, started: operator_processes.Operators) ->
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def fill(given: argparse.Namespace, requests: kube.Requests) -> None:
-    """Make namespaces, policies, servers, agents and strangers' Pods."""
+def fill(given: argparse.Namespace, requests: kube.Requests, api: SpareApiServer) -> None:
+    """Make nodes, namespaces, policies, servers, agents and strangers' Pods, and wait until those run."""
+    simulated.add_nodes(api, requests, given.pods)
     spaces = [f"bench-{number}" for number in range(max(1, given.objects // given.per_namespace))]
     each(lambda name: requests(CREATE_NAMESPACE, body={"metadata": {"name": name, "labels": {"bench": "1"}}}), spaces)
     policies = [operator_processes.policy(f"cap-{number}") for number in range(given.policies)]
@@ -113,31 +122,35 @@ def fill(given: argparse.Namespace, requests: kube.Requests) -> None:
 
     each(make, range(given.objects))
     each(stranger, range(given.pods - given.objects))
+    waiting = {"fieldSelector": "status.phase!=Running", "resourceVersion": "0"}
+    until(lambda: not requests(LIST_PODS, query=waiting)["items"])
 
 
 def change_policy(
     given: argparse.Namespace, requests: kube.Requests, operator: Operator, api: SpareApiServer
 ) -> dict[str, float]:
     """Deny one more tool; wait until each ConfigMap says so, each Pod was told and each status tells of it."""
-    programs = [number for name in ("kube-apiserver", "etcd") if (number := api.processes.pid(name)) is not None]
-    used, written, beside = cpu(operator), writes(operator), sum(map(seconds_of, programs))
+    servers = functools.partial(used_by, api, ("kube-apiserver", "etcd"))
+    nodes = functools.partial(used_by, api, simulated.NAMES)
+    used, written, served, simulating = cpu(operator), writes(operator), servers(), nodes()
     wait = Told(requests)
     began = time.monotonic()
     requests(PATCH_POLICY, name="cap-0", body={"spec": {"tools": {"deny": ["drop_*", "read"]}}})
     found: dict[str, float] = {}
     for what, resource in RESOURCES.items():
-        until(functools.partial(wait.reached, resource, given.objects), 0.5)
+        until(functools.partial(wait.reached, resource, given.objects), 0.05)
         found[f"policy change to all {what}, s"] = time.monotonic() - began
         found[f"processor time until then ({what}), s"] = cpu(operator) - used
     until(operator.steady)
     found["processor time of that change, s"] = cpu(operator) - used
-    found["... of the API server and etcd, s"] = sum(map(seconds_of, programs)) - beside
+    found["... of the API server and etcd, s"] = servers() - served
+    found["... of kwok and the scheduler, s"] = nodes() - simulating
     found["writes of that change"] = writes(operator) - written
     return found
 
 
 class Told:
-    """Counts what has changed since it was made, by versions alone: looking must not cost what is measured.
+    """Counts what has changed since it was made, as watches tell of it: looking must not cost what is measured.
 
     Args:
         requests: To the API server.
@@ -145,19 +158,39 @@ class Told:
 
     def __init__(self, requests: kube.Requests) -> None:
         self._requests = requests
-        self._before = {resource: self._versions(resource) for resource in RESOURCES.values()}
+        self._changed: dict[Resource, set[str]] = {resource: set() for resource in RESOURCES.values()}
+        self._threads = {resource: self._thread(resource) for resource in self._changed}
 
     def reached(self, resource: Resource, count: int) -> bool:
-        """Say whether there is another version of so many objects."""
-        before = self._before[resource]
-        return sum(before.get(place) != version for place, version in self._versions(resource).items()) >= count
+        """Say whether so many objects have changed.
 
-    def _versions(self, resource: Resource) -> dict[tuple[str, str], str]:
+        Raises:
+            cluster.UnreachableError: Nobody will say so any more.
+        """
+        is_told = self._threads[resource].is_alive()
+        if len(self._changed[resource]) >= count:
+            return True
+        if not is_told:
+            raise cluster.UnreachableError(f"the watch of {resource.full} has ended")
+        return False
+
+    def _thread(self, resource: Resource) -> threading.Thread:
+        thread = threading.Thread(target=self._follow, args=(resource, self._version(resource)), daemon=True)
+        thread.start()
+        return thread
+
+    def _version(self, resource: Resource) -> str:
         right = Access(verb="list", resource=resource, accept=access.METADATA_LIST)
-        query = {} if resource.group else {"labelSelector": OWNED}
-        listed = self._requests(right, query={**query, "resourceVersion": "0"})["items"] or ()
-        places = ((raw["metadata"]["namespace"], raw["metadata"]["name"]) for raw in listed)
-        return dict(zip(places, (raw["metadata"]["resourceVersion"] for raw in listed), strict=True))
+        return str(self._requests(right, query={"limit": "1"})["metadata"]["resourceVersion"])
+
+    def _follow(self, resource: Resource, version: str) -> None:
+        right = Access(verb="watch", resource=resource, accept=access.METADATA_ONLY)
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(int(LIMIT))}
+        if not resource.group:
+            query["labelSelector"] = OWNED
+        with contextlib.suppress(cluster.ClusterError):  # as it ends with the API server
+            for event in self._requests.stream(right, "", query):
+                self._changed[resource].add(event["object"]["metadata"]["uid"])
 
 
 def rest(operator: Operator, seconds: float) -> dict[str, float]:
@@ -205,6 +238,11 @@ def cpu(operator: Operator) -> float:
     return seconds_of(operator.process.pid)
 
 
+def used_by(api: SpareApiServer, started: Iterable[str]) -> float:
+    """Give the seconds of processor time that programs beside an API server have used."""
+    return sum(seconds_of(number) for name in started if (number := api.processes.pid(name)) is not None)
+
+
 def seconds_of(number: int) -> float:
     """Give the seconds of processor time that a process has used."""
     fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
@@ -215,17 +253,6 @@ def rss(operator: Operator) -> float:
     """Give the memory of a process."""
     lines = Path(f"/proc/{operator.process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-
-
-class kubelet:  # noqa: N801 - a context manager
-    """Plays the kubelet while the block runs."""
-
-    def __enter__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, HERE / "kubelet.py"])
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(LIMIT)
 
 
 def until(reached: Callable[[], bool], pause: float = 0.5) -> None:

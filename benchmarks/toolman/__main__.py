@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import report
-from lab import settings
+from lab import programs, settings
 from lab.errors import LabError
-from proxies import Proxy, Start, compile_go, install
+from proxies import Proxy, Start, install
 from rounds import Bench, Figures, medians
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def main() -> None:
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Give the medians of every row, what could not be installed, and what the machine was."""
-    load = compile_go(HERE / "load", settings.from_environment().folder("benchmark") / "load")
+    load = programs.compile_pinned(HERE / "load", settings.from_environment().folder("benchmark") / "load")
     bench = Bench(load, quick=chosen.quick)
     rows, missing = install(chosen.only, chosen.also)
     if not chosen.only:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import compileall
 import json
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import commands, node_packages, python_packages, settings
+from lab import node_packages, programs, python_packages, settings
 from lab.errors import LabError
 
 import toolman
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
-GO_FOLDER = "/usr/local/go/bin"
-COMPILE_SECONDS = 900.0
 FASTMCP = """\
 import json, sys
 from fastmcp.server import create_proxy
@@ -66,22 +62,6 @@ class Proxy:
     over_http: bool = False
 
 
-def compile_go(package: Path, target: Path, what: str = ".") -> Path:
-    """Compile a Go program that is pinned by its ``go.mod``.
-
-    Raises:
-        LabError: There is no Go, or it does not compile.
-    """
-    go = shutil.which("go", path=os.pathsep.join((os.environ.get("PATH", ""), GO_FOLDER)))
-    if go is None:
-        raise LabError("Go is not installed: get it from https://go.dev/dl")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    commands.run(
-        *(go, "build", "-mod=readonly", "-trimpath", "-o", str(target), what), cwd=package, timeout=COMPILE_SECONDS
-    )
-    return target
-
-
 def _ours() -> Callable[[Upstream, int, Path], Start]:
     compileall.compile_dir(str(Path(toolman.__file__).parent), quiet=1)  # as installing does
     return ours
@@ -106,9 +86,8 @@ def ours(upstream: Upstream, port: int, folder: Path) -> Start:
 
 
 def _tbxark() -> Callable[[Upstream, int, Path], Start]:
-    program = compile_go(
-        PEERS / "go", settings.from_environment().folder("benchmark") / "tbxark", "github.com/TBXark/mcp-proxy"
-    )
+    target = settings.from_environment().folder("benchmark") / "tbxark"
+    program = programs.compile_pinned(PEERS / "go", target, "github.com/TBXark/mcp-proxy")
 
     def start(upstream: Upstream, port: int, folder: Path) -> Start:
         address = f"127.0.0.1:{port}"
@@ -160,24 +139,24 @@ def _node() -> tuple[str, Path]:
 
 
 def _pypi_mcp_proxy() -> Callable[[Upstream, int, Path], Start]:
-    programs = python_packages.install(settings.from_environment(), "mcp-proxy==0.13.0")
+    installed = python_packages.install(settings.from_environment(), "mcp-proxy==0.13.0")
 
     def start(upstream: Upstream, port: int, _folder: Path) -> Start:
         options = ["--port", str(port), "--host", "127.0.0.1", "--log-level", "ERROR"]
-        return Start([str(programs / "mcp-proxy"), *options, "--", *upstream.command])
+        return Start([str(installed / "mcp-proxy"), *options, "--", *upstream.command])
 
     return start
 
 
 def _fastmcp() -> Callable[[Upstream, int, Path], Start]:
     # it asks for the certifi of the day on which it was published, which not every index has
-    programs = python_packages.install(settings.from_environment(), "fastmcp==4.1.6", any_version_of=("certifi",))
+    installed = python_packages.install(settings.from_environment(), "fastmcp==4.1.6", any_version_of=("certifi",))
 
     def start(upstream: Upstream, port: int, _folder: Path) -> Start:
         server: dict[str, object] = {"url": upstream.url}
         if not upstream.url:
             server = {"command": upstream.command[0], "args": list(upstream.command[1:])}
-        return Start([str(programs / "python"), "-c", FASTMCP, json.dumps(server), str(port)])
+        return Start([str(installed / "python"), "-c", FASTMCP, json.dumps(server), str(port)])
 
     return start
 

@@ -61,3 +61,68 @@ def test_everything_that_is_compiled_has_its_sources() -> None:
     assert all((programs.MODULE / target / "main.go").is_file() for target in own)
     assert "tool helm.sh/helm/v3/cmd/helm" in (programs.MODULE / "go.mod").read_text()
     assert Path(programs.MODULE).name == "cluster"
+
+
+GO = """\
+#!/bin/sh
+[ "$1" = version ] && exec echo "go version $VERSION"
+echo "$*" >> "$ASKED"
+while [ "$1" != -o ]; do shift; done
+cat main.go > "$2"
+"""
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a compiler on PATH that copies ``main.go``; give the file in which it notes what it was asked for."""
+    program = tmp_path / "path/go"
+    program.parent.mkdir()
+    program.write_text(GO)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("VERSION", "go1.26.8")
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    return tmp_path / "asked"
+
+
+def pinned(tmp_path: Path) -> Path:
+    folder = tmp_path / "pinned"
+    folder.mkdir()
+    (folder / "go.mod").write_text("module m\n\ngo 1.26.0\n")
+    (folder / "main.go").write_text("package main\n")
+    return folder
+
+
+def test_a_pinned_program_is_compiled_once(tmp_path: Path, go: Path) -> None:
+    folder, target = pinned(tmp_path), tmp_path / "bin/program"
+    for _ in range(2):
+        assert programs.compile_pinned(folder, target, "example.com/program").read_text() == "package main\n"
+    (asked,) = go.read_text().splitlines()
+    assert asked.startswith("build -mod=readonly ")
+    assert asked.endswith(f" -o {target} example.com/program")
+
+
+@pytest.mark.parametrize("change", ["go", "source", "program"])
+def test_a_pinned_program_is_compiled_again_when_it_would_be_another(
+    tmp_path: Path, go: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    folder, target = pinned(tmp_path), tmp_path / "bin/program"
+    programs.compile_pinned(folder, target)
+    if change == "go":
+        monkeypatch.setenv("VERSION", "go1.26.9")
+    elif change == "source":
+        (folder / "main.go").write_text("package main // other\n")
+    else:
+        target.unlink()
+    assert programs.compile_pinned(folder, target).read_text() == (folder / "main.go").read_text()
+    assert len(go.read_text().splitlines()) == 2
+
+
+def test_what_a_failed_compilation_has_left_is_not_taken_for_the_program(tmp_path: Path, go: Path) -> None:
+    folder, target = pinned(tmp_path), tmp_path / "bin/program"
+    programs.compile_pinned(folder, target)
+    (folder / "main.go").unlink()
+    for _ in range(2):
+        with pytest.raises(LabError, match="go build -mod=readonly failed"):
+            programs.compile_pinned(folder, target)
+    assert len(go.read_text().splitlines()) == 3
