@@ -3,15 +3,19 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from mcp_operator.images import cleanup
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.reasons import Reason
+from mcp_operator.images.stored import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from mcp_operator.images.engine import Engine
 
 
 @pytest.mark.parametrize("uid", ["", "../x", "a/b", "*", ".", "-a", "a" * 65, "a\n"])
@@ -64,3 +68,35 @@ def test_a_disk_that_is_full_or_not_ours_is_said_with_what_to_do(temporary: Path
     assert caught.value.reason == reason
     assert str(temporary) in caught.value.hint
     assert list(temporary.iterdir()) == []
+
+
+class Used:
+    """An engine with images of which some are in use at first."""
+
+    def __init__(self, *images: str, used: str = "") -> None:
+        self.there = list(images)
+        self.used = used
+        self.looks = 0
+
+    def images(self, _labels: Sequence[str]) -> list[Image]:
+        self.looks += 1
+        return [Image(id=f"sha256:{name}", size=0) for name in self.there]
+
+    def remove_image(self, image: str, *, force: bool = False) -> bool:
+        assert not force
+        name = image.removeprefix("sha256:")
+        if name == self.used:
+            self.used = ""
+            return False
+        self.there.remove(name)
+        return True
+
+
+@pytest.mark.requirement("B-13")
+@pytest.mark.parametrize(("used", "looks"), [("", 1), ("a", 2)])
+def test_an_owners_images_are_looked_for_again_only_where_one_was_in_use(used: str, looks: int) -> None:
+    engine = Used("a", "b", used=used)
+
+    cleanup.remove_images(cast("Engine", engine), "u-1")
+
+    assert (engine.there, engine.looks) == ([], looks)

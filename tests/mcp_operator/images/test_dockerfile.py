@@ -197,16 +197,31 @@ def test_what_a_step_does_is_told_by_its_number() -> None:
 
 
 @pytest.mark.requirement("B-04")
+def test_what_a_step_goes_on_with_is_in_the_same_step_and_others_words_stay_as_they_are() -> None:
+    short = Run(("npm", "run", "build"), then="mkdir -p /own")
+    long = Run(("npm", "run", "a && b"), then=f"mkdir -p /own && cp -a {'x' * 120} /own")
+    odd = Run(("npm", "run", "a\nb"), then="mkdir -p /own")
+    recipe = small(short, long, odd)
+    text = render(recipe)
+
+    assert "\nRUN npm run build && mkdir -p /own\n" in text
+    assert f"\nRUN npm run 'a && b' \\\n && mkdir -p /own \\\n && cp -a {'x' * 120} /own\n" in text
+    assert """\nRUN ["sh", "-c", "npm run 'a\\nb' && mkdir -p /own"]\n""" in text
+    # FROM, LABEL, LABEL, WORKDIR come before.
+    assert [dockerfile.command_at(recipe, text, number) for number in (5, 6, 7)] == [short, long, odd]
+
+
+@pytest.mark.requirement("B-04")
 def test_a_time_limit_is_that_of_the_manifest_so_that_another_commit_uses_the_same_layers(tmp_path: Path) -> None:
-    text = render(small(Run(("echo", "--before=@moment@"), dated="package.json")))
-    line = next(line for line in text.splitlines() if line.startswith("RUN echo --before"))
+    run = Run(("echo", "--before=@moment@"), dated="package.json", then="echo @moment@")
+    line = next(line for line in render(small(run)).splitlines() if line.startswith("RUN echo --before"))
     (tmp_path / "package.json").write_text("{}")
     os.utime(tmp_path / "package.json", (86_400, 86_400))
 
     script = line.removeprefix("RUN ")
     said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
 
-    assert said.stdout == "--before=1970-01-02T00:00:00Z\n"
+    assert said.stdout == "--before=1970-01-02T00:00:00Z\n1970-01-02T00:00:00Z\n"
 
 
 @pytest.mark.requirement("B-04")

@@ -44,6 +44,10 @@ KINDS: dict[str, dict[str, str]] = {
         "uv.lock": "",
         "x.py": SERVER,
     },
+    "built": {
+        "pyproject.toml": f'{PROJECT}[project.scripts]\nx = "x:main"\n[build-system]\nrequires = ["hatchling>=1"]\n',
+        "x.py": SERVER,
+    },
     "poetry": {"pyproject.toml": PROJECT, "poetry.lock": "", "server.py": SERVER},
     "requirements": {"requirements.txt": "mcp\n", "server.py": SERVER},
     "npm": {**NODE, "package-lock.json": '{"packages": {"node_modules/x": {"hasInstallScript": true}}}'},

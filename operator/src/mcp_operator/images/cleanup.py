@@ -188,7 +188,7 @@ def _remove_nameless(engine: Engine, labels: Sequence[str], going: Callable[[Ima
         # What has a digest was pulled by it: somebody may name it so.
         nameless = [image for image in engine.images(labels) if not image.tags + image.digests]
         removed = [engine.remove_image(image.id) for image in nameless if going(image)]
-        if not any(removed):
+        if _enough(removed):
             return
 
 
@@ -234,8 +234,16 @@ def remove_images(engine: Engine, uid: str, keep: Collection[str] = ()) -> None:
     for _ in range(_ROUNDS):
         found = _on_top(engine, uid, keep)
         removed = [engine.remove_image(image.id, force=bool(image.tags)) for image in found]
-        if not any(removed):
+        if _enough(removed):
             return
+
+
+def _enough(removed: Collection[bool]) -> bool:
+    """Tell whether to look no further: an engine with many images takes a while to list them.
+
+    What was below those that are gone went with them; what something used that is gone now can be removed now.
+    """
+    return all(removed) or not any(removed)
 
 
 def _on_top(engine: Engine, uid: str, keep: Collection[str]) -> list[Image]:

@@ -246,20 +246,26 @@ def _copy(step: Copy) -> list[str]:
 
 
 def _run(step: Run) -> list[str]:
-    return [_command(words, step.dated) for words in (*step.before, step.words) if words]
+    found = [_command(words, step.dated) for words in step.before]
+    return [*found, _command(step.words, step.dated, step.then)] if step.words else found
 
 
-def _command(words: tuple[str, ...], dated: str) -> str:
+def _command(words: tuple[str, ...], dated: str, then: str = "") -> str:
     """Give one command: as a shell reads it where that is plain, so that people can read it, too."""
     ours = words[:2] == ("sh", "-c") and len(words) == len(("sh", "-c", ""))
     script = words[2] if ours else shlex.join(words)
     if dated:
-        script = script.replace(MOMENT, f'"$(date -u -r {_plain(dated)} {_TIME})"')
-        words = ("sh", "-c", script)
+        moment = f'"$(date -u -r {_plain(dated)} {_TIME})"'
+        script, then = script.replace(MOMENT, moment), then.replace(MOMENT, moment)
+    whole = f"{script} && {then}" if then else script
     # What begins with a hyphen would be an option of RUN.
-    if not _ONE_LINE.match(script) or script.startswith("-"):
-        return f"RUN {_words(words)}"
-    return f"RUN {script.replace(' && ', _AND) if ours and len(script) > _WIDTH else script}"
+    if not _ONE_LINE.match(whole) or whole.startswith("-"):
+        return f"RUN {_words(('sh', '-c', whole) if dated or then else words)}"
+    if len(whole) <= _WIDTH:
+        return f"RUN {whole}"
+    # Others' words are left as they are.
+    begin = script.replace(" && ", _AND) if ours else script
+    return f"RUN {_AND.join([begin, then.replace(' && ', _AND)] if then else [begin])}"
 
 
 def command_at(recipe: Recipe, text: str, number: int) -> Run | None:

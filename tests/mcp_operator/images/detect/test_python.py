@@ -55,7 +55,35 @@ def test_a_locked_package_is_installed_from_its_lock_and_its_script_started(writ
     assert facts(candidate).manifests == ("pyproject.toml", "uv.lock")
     assert not facts(candidate).sources
     assert facts(candidate).requires == ">=3.10"
+    assert facts(candidate).backend == ("hatchling",)
     assert "packages locked by uv.lock" in candidate.evidence
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("requires", "more", "backend"),
+    [
+        (
+            '["setuptools>=61,<80", "setuptools-scm[toml] ~= 8.0"]',
+            "",
+            ("setuptools>=61,<80", "setuptools-scm[toml] ~= 8.0"),
+        ),
+        ('"hatchling"', "", ()),
+        ('["hatchling", "--index-url=https://example.com"]', "", ()),
+        ('["hatchling @ https://example.com/x.whl"]', "", ()),
+        ('["hatchling", "../plugin"]', "", ()),
+        ('["hatchling", "My_Plugin"]', "[tool.uv.sources]\nmy-plugin = { workspace = true }\n", ()),
+    ],
+)
+def test_what_a_build_asks_for_counts_if_it_is_simply_in_the_index(
+    write: Write, requires: str, more: str, backend: tuple[str, ...]
+) -> None:
+    script = '[project.scripts]\nmcp-demo = "demo:main"\n'
+    tree = write(
+        {"pyproject.toml": f"{PROJECT}{script}[build-system]\nrequires = {requires}\n{more}", "demo.py": SERVER}
+    )
+
+    assert facts(detect(tree)).backend == backend
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 STRIP = "strip package.json"
 CLEAN = "find . -name node_modules -prune -exec rm -rf {} +"
 ASIDE = (
-    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
+    " && mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
     " && tar -xpf /tmp/own.tar -C /own/app && rm /tmp/own.tar"
 )
 SERVER = "import 'fastmcp'"
@@ -48,7 +48,7 @@ def steps(recipe: Recipe) -> list[str]:
 def said(step: Copy | Run) -> str:
     if isinstance(step, Copy):
         return f"copy {' '.join(step.names)}".strip()
-    return re.sub(r"sed -i -E -e .*/g\S*", "strip", " ".join(step.words))
+    return re.sub(r"sed -i -E -e .*/g\S*", "strip", " ".join(step.words)) + (f" && {step.then}" if step.then else "")
 
 
 def tool(recipe: Recipe) -> tuple[str, ...]:
@@ -69,8 +69,7 @@ def test_classic_yarn_installs_frozen_builds_and_leaves_out_what_only_built(writ
         "yarn install --production --ignore-scripts --prefer-offline --non-interactive",
         "[builder]",
         "copy",
-        "yarn run build",
-        ASIDE,
+        "yarn run build" + ASIDE,
     ]
     assert [stage.keep for stage in recipe.stages] == [(), (".",), (".",)]
 
@@ -89,8 +88,7 @@ def test_modern_yarn_makes_plain_folders_and_never_runs_the_repositorys_own_rele
         "yarn workspaces focus --production",
         "[builder]",
         "copy",
-        "yarn run build",
-        ASIDE,
+        "yarn run build" + ASIDE,
     ]
     assert recipe.stages[0].env["YARN_IGNORE_PATH"] == "1"
     assert recipe.stages[0].env["YARN_NODE_LINKER"] == "node-modules"
@@ -107,8 +105,7 @@ def test_bun_installs_and_builds_and_node_runs_what_it_built(write: Write) -> No
         "bun install --production",
         "[builder]",
         "copy",
-        "bun run build",
-        ASIDE,
+        "bun run build" + ASIDE,
     ]
     assert recipe.command == ("node", "/app/dist/a.js")
 
@@ -143,8 +140,7 @@ def test_of_a_pnpm_workspace_only_what_the_server_needs_is_left(write: Write) ->
         "pnpm --filter {.}... install --prod --prefer-offline --frozen-lockfile",
         "[builder]",
         "copy",
-        "pnpm --filter {.}... run build",
-        ASIDE,
+        "pnpm --filter {.}... run build" + ASIDE,
     ]
 
 
@@ -163,7 +159,7 @@ def test_the_root_of_a_pnpm_workspace_can_be_the_server(write: Write) -> None:
     found = steps(made(tree))
 
     assert "pnpm install --frozen-lockfile" in found
-    assert "pnpm run build" in found
+    assert "pnpm run build" + ASIDE in found
     assert "pnpm install --prod --prefer-offline --frozen-lockfile" in found
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Write = Callable[[Mapping[str, str]], Tree]
 
 NEW = (
-    "sh -c mkdir -p /own/app && { find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
+    " && mkdir -p /own/app && { find .venv -type f -newercc pyproject.toml -exec cp --parents -pt /own/app {} +"
     " || cp -a .venv /own/app; }"
 )
 ASIDE = (
-    "sh -c mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
+    " && mkdir -p /own/app && tar -cf /tmp/own.tar -C /app --exclude=node_modules ."
     " && tar -xpf /tmp/own.tar -C /own/app && rm /tmp/own.tar"
 )
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -58,7 +58,7 @@ def said(step: Copy | Run) -> str:
     if isinstance(step, Copy):
         return f"copy {' '.join(step.names)}".strip()
     text = re.sub(r"\Ash -c cp -p (\S+) \S+ && (.*) && touch .*", r"keeping the time of \1: \2", " ".join(step.words))
-    return re.sub(r"sed -i -E -e .*/g\S*", "strip", text)
+    return re.sub(r"sed -i -E -e .*/g\S*", "strip", text) + (f" && {step.then}" if step.then else "")
 
 
 @pytest.mark.requirement("F-05")
@@ -70,8 +70,7 @@ def test_a_uv_lock_is_followed_to_the_letter_with_the_images_python(write: Write
         "uv sync --frozen --no-dev --no-editable --no-install-workspace",
         "[builder]",
         "copy",
-        "uv sync --frozen --no-dev --no-editable",
-        NEW,
+        "uv sync --frozen --no-dev --no-editable" + NEW,
     ]
     assert recipe.stages[0].env["UV_PYTHON"] == PYTHON.path
     assert recipe.stages[0].env["UV_PYTHON_DOWNLOADS"] == "never"
@@ -89,10 +88,9 @@ def test_without_a_lock_nothing_newer_than_the_commit_is_taken_first(write: Writ
         "uv pip install --python /app/.venv --exclude-newer @moment@ -r pyproject.toml",
         "[builder]",
         "copy",
-        "uv pip install --python /app/.venv --exclude-newer @moment@ .",
-        NEW,
+        "uv pip install --python /app/.venv --exclude-newer @moment@ ." + NEW,
     ]
-    last = recipe.stages[1].steps[-2]
+    last = recipe.stages[1].steps[-1]
     assert isinstance(last, Run)
     compiled, newest = last.otherwise
     assert isinstance(compiled, Run)
@@ -113,11 +111,48 @@ def test_only_what_installing_the_project_wrote_is_put_aside(write: Write, tmp_p
     step = recipe.stages[1].steps[-1]
     assert isinstance(step, Run)
 
-    script = step.words[2].replace("/own/app", str(own))
+    script = step.then.replace("/own/app", str(own))
     said = subprocess.run(["sh", "-c", script], cwd=app, capture_output=True, text=True, check=True, timeout=60)
 
     assert said.stderr == ""
     assert [str(file.relative_to(own)) for file in own.rglob("*.py")] == [".venv/lib/own.py"]
+
+
+@pytest.mark.requirement("B-04")
+def test_what_builds_the_project_is_fetched_with_its_dependencies_so_a_changed_line_needs_no_network(
+    write: Write,
+) -> None:
+    text = PROJECT + SCRIPT.replace("[]", '["hatchling>=1", "hatch-vcs"]')
+    dated = made(write({"pyproject.toml": text, "x.py": SERVER}))
+    locked = made(write({"pyproject.toml": text, "x.py": SERVER, "uv.lock": ""}))
+
+    fetched = " && { uv pip install --quiet --target /opt/backend%s 'hatchling>=1' hatch-vcs || true; }"
+    built = "env PYTHONPATH=/opt/backend uv %s --no-build-isolation" + NEW
+    assert steps(locked)[1].endswith("--no-install-workspace" + fetched % "")
+    assert steps(locked)[-1] == built % "sync --frozen --no-dev --no-editable"
+    assert steps(dated)[2].endswith("-r pyproject.toml" + fetched % " --exclude-newer @moment@")
+    assert steps(dated)[-1] == built % "pip install --python /app/.venv --exclude-newer @moment@ ."
+
+
+@pytest.mark.requirement("B-04")
+def test_a_project_that_cannot_be_built_with_what_was_fetched_is_built_as_it_asks(write: Write) -> None:
+    text = PROJECT + SCRIPT.replace("[]", '["hatchling"]')
+    last = made(write({"pyproject.toml": text, "uv.lock": "", "x.py": SERVER})).stages[1].steps[-1]
+    assert isinstance(last, Run)
+
+    isolated = instead(last, "")
+
+    assert isolated is not None
+    assert said(isolated) == "uv sync --frozen --no-dev --no-editable" + NEW
+    assert isolated.why == (python.ISOLATED,)
+    assert isolated.otherwise == last.otherwise[1:] != ()
+
+
+def test_others_of_a_workspace_may_be_built_by_something_else(write: Write) -> None:
+    text = PROJECT + SCRIPT.replace("[]", '["hatchling"]') + '[tool.uv.workspace]\nmembers = ["p/*"]\n'
+    recipe = made(write({"pyproject.toml": text, "uv.lock": "", "x.py": SERVER, "p/y/pyproject.toml": PROJECT}))
+
+    assert not any("/opt/backend" in step for step in steps(recipe))
 
 
 def test_requirements_come_before_the_sources_and_the_sources_stay(write: Write) -> None:
@@ -186,8 +221,7 @@ def test_a_locked_typescript_server_is_installed_built_and_pruned(write: Write) 
         "npm prune --omit=dev --ignore-scripts",
         "[builder]",
         "copy",
-        "npm run build",
-        ASIDE,
+        "npm run build" + ASIDE,
     ]
     assert [stage.after for stage in recipe.stages] == ["", "dependencies", "dependencies"]
     assert [stage.keep for stage in recipe.stages] == [(), (".",), (".",)]
@@ -231,8 +265,7 @@ def test_a_workspace_member_is_installed_alone(write: Write) -> None:
         "npm prune --omit=dev --ignore-scripts --workspace p/x",
         "[builder]",
         "copy",
-        "npm run build",
-        ASIDE,
+        "npm run build" + ASIDE,
     ]
     assert recipe.working_dir == "/app/p/x"
 
@@ -240,7 +273,7 @@ def test_a_workspace_member_is_installed_alone(write: Write) -> None:
 @pytest.mark.requirement("B-02")
 def test_a_lock_that_does_not_fit_is_a_wish_and_then_gives_way_to_the_date(write: Write) -> None:
     uv = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
-    last = uv.stages[1].steps[-2]
+    last = uv.stages[1].steps[-1]
 
     assert isinstance(last, Run)
     kept = instead(last, "")
@@ -261,7 +294,7 @@ def test_the_locks_of_others_become_constraints(write: Write, lock: str) -> None
     assert found[1] == f"copy {lock} pyproject.toml"
     assert found[2].endswith(f"{lock} > /tmp/constraints.txt")
     assert found[3] == "uv pip install --python /app/.venv --constraint /tmp/constraints.txt -r pyproject.toml"
-    assert "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ." in found
+    assert "uv pip install --python /app/.venv --constraint /tmp/constraints.txt ." + NEW in found
 
 
 def test_a_lock_of_others_is_read_without_what_is_there_twice(tmp_path: Path) -> None:
@@ -282,7 +315,7 @@ def test_an_extra_that_alone_has_the_sdk_is_installed(write: Write) -> None:
 
     locked = made(write({"pyproject.toml": text, "x.py": SERVER, "uv.lock": ""}))
 
-    assert "--extra server" in steps(locked)[-2]
+    assert "--extra server" in steps(locked)[-1]
 
 
 @pytest.mark.requirement("B-02")

@@ -92,6 +92,7 @@ class PythonFacts:
         lock: The lock file of Poetry or PDM in the project's folder, as far as it can be followed.
         extras: Optional groups of dependencies in which alone an MCP SDK is named.
         workspace: Other projects of the repository are installed with it.
+        backend: What its build asks for, if that can be had before the sources are there.
         old_sdk: Its sources are for version 1 of the SDK, and its manifests would take version 2 as well.
     """
 
@@ -105,6 +106,7 @@ class PythonFacts:
     lock: str = ""
     extras: tuple[str, ...] = ()
     workspace: bool = False
+    backend: tuple[str, ...] = ()
     old_sdk: bool = False
 
 

@@ -55,6 +55,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         lock="" if lock else project.other_lock,
         extras=project.extras(),
         workspace=bool(lock) and _is_workspace(tree, root),
+        backend=project.backend,
         old_sdk=_is_old(tree, used.server_files) and not any(map(_WANTS_NEW.match, project.lines())),
     )
     return Candidate(

@@ -21,6 +21,8 @@ LOCKS = ("poetry.lock", "pdm.lock")
 
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _GROUP = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~* -]*\Z")
+"""A distribution, and which versions of it: from no other place than the index."""
 _SETUP_LIST = re.compile(r"install_requires\s*=\s*\[(.*?)\]", re.DOTALL)
 _SETUP_TEXT = r"\b{}\s*=\s*[\"']([^\"']+)[\"']"
 _LOCAL = re.compile(r"^\s*(?:-[^-]|\.|/|file:)", re.MULTILINE)
@@ -75,6 +77,14 @@ class Project:
         if wanted is False or self._poetry.get("package-mode") is False:
             return False
         return wanted is True or "build-system" in self.settings or self._setup
+
+    @property
+    def backend(self) -> tuple[str, ...]:
+        """What its build asks for; empty if it says nothing of that, or something that is not simply in the index."""
+        wanted = table(self.settings, "build-system").get("requires")
+        said = [str(item) for item in wanted] if isinstance(wanted, list) else []
+        own = {normal(name) for name in table(self.settings, "tool", "uv", "sources")}
+        return () if own & _names(said) or not all(map(_REQUIREMENT.match, said)) else tuple(said)
 
     def installer(self, lock: str) -> Literal["uv-lock", "project", "requirements", "none"]:
         """Choose by what is there: lock, project, requirements."""

@@ -65,7 +65,8 @@ def _stages(candidate: Candidate, facts: NodeFacts, base: str, work: Work) -> tu
     if left:
         stages.append(Stage(name="production", base=base, after=first.name, steps=left))
     if work.build:
-        steps = (Copy(), *work.build, node_managers.ASIDE)
+        *before, last = work.build
+        steps = (Copy(), *before, dataclasses.replace(last, then=node_managers.ASIDE))
         stages.append(Stage(name="builder", base=base, after=first.name, steps=steps, below=OWN))
     else:
         stages.append(Stage(name="sources", base=base, steps=(Copy(),)))

@@ -51,13 +51,13 @@ _ONE = ("npm", "pkg", "delete")
 CLEAN = Run(("find", ".", "-name", "node_modules", "-prune", "-exec", "rm", "-rf", "{}", "+"))
 """What is installed comes from another stage."""
 _PACKED = "/tmp/own.tar"  # noqa: S108 - inside the builder stage, which is thrown away
-_ASIDE = (
+ASIDE = (
     f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} -C {APP} --exclude=node_modules ."
     f" && tar -xpf {_PACKED} -C {OWN}{APP} && rm {_PACKED}"
 )
+"""Puts aside what was built, for a stage that goes on from one with all that is installed."""
 KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it stays in the image.",))
 """Instead of pruning: the image is larger, and works."""
-ASIDE = Run(("sh", "-c", _ASIDE), folder="")
 """As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.detect.candidate import APP, join
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 UV = "uv==0.13.9"
 """Pinned, so that the same input gives the same image."""
 
+_BACKEND = "/opt/backend"
+"""Where the builder stage keeps what builds the project."""
 BUILDER_ENV = {
     "UV_PROJECT_ENVIRONMENT": VENV,
     "UV_PYTHON_DOWNLOADS": "never",
@@ -34,6 +37,7 @@ BUILDER_ENV = {
     "PDM_BUILD_SCM_VERSION": "0.0.0",
     "UV_DYNAMIC_VERSIONING_BYPASS": "0.0.0",
     "POETRY_DYNAMIC_VERSIONING_BYPASS": "0.0.0",
+    "PATH": f"$PATH:{_BACKEND}/bin",
 }
 
 
@@ -42,6 +46,8 @@ INSTALL_UV = Run(("pip", "install", "--no-cache-dir", "--quiet", UV))
 OLD_SDK = "mcp<2"
 KEPT = "The lock does not fit the manifest: its versions where they do."
 """Why a lock is read and not obeyed, for people."""
+ISOLATED = "What builds the project is installed anew for it."
+"""Why it is not built with what was there before its sources, for people."""
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
 """Where the builder stage keeps what is installed of the project itself."""
 READ_LOCK = (
@@ -107,26 +113,47 @@ class _Steps:
             keep=(".venv",),
         )
         project = self._project()
+        steps: tuple[Copy | Run, ...]
         if not facts.manifests:  # what is installed cannot be told from the sources
             keep = (".",) if facts.sources else (".venv",)
-            return (dataclasses.replace(first, name="builder", steps=(*first.steps, *project), keep=keep),)
-        stages = [first]
+            steps = (*first.steps, *((project,) if project else ()))
+            return (dataclasses.replace(first, name="builder", steps=steps, keep=keep),)
+        stages = [self._with_backend(first)]
         if project:
-            steps: tuple[Copy | Run, ...] = (Copy(), *project, self._new())
+            steps = (Copy(), *self._apart(project))
             stages.append(Stage(base=self._base, after=first.name, steps=steps, keep=(".venv",), below=OWN))
         if facts.sources:
             stages.append(Stage(name="sources", base=self._base, steps=(Copy(),)))
         return tuple(stages)
 
-    def _new(self) -> Run:
-        """Put aside what the last step wrote: the rest comes from the stage before, so a changed line is a small layer.
+    @property
+    def _prepared(self) -> bool:
+        """What builds the project is there before its sources. Others of a workspace may be built by something else."""
+        return bool(self._facts.backend and self._facts.manifests and self._facts.package) and not self._facts.workspace
+
+    def _with_backend(self, first: Stage) -> Stage:
+        """Fetch what builds the project where its dependencies are fetched: a changed line needs no network."""
+        *before, last = first.steps
+        if not self._prepared or isinstance(last, Copy):
+            return first
+        limit = () if self._facts.installer == "uv-lock" else self._limit
+        words = ("uv", "pip", "install", "--quiet", "--target", _BACKEND, *limit, *self._facts.backend)
+        # Without it the project is built in another way.
+        return dataclasses.replace(
+            first, steps=(*before, dataclasses.replace(last, then=f"{{ {shlex.join(words)} || true; }}"))
+        )
+
+    def _apart(self, project: Run) -> tuple[Run, ...]:
+        """Put aside what a step wrote: the rest comes from the stage before, so a changed line is a small layer.
 
         What is newer than the sources is told by the time of the last change of a file's entry, which nobody sets.
         """
         found = (
             f"find .venv -type f -newercc {join(self._folder, self._dated)} -exec cp --parents -pt {OWN}{APP} {{}} +"
         )
-        return Run(("sh", "-c", f"mkdir -p {OWN}{APP} && {{ {found} || cp -a .venv {OWN}{APP}; }}"))
+        new = f"mkdir -p {OWN}{APP} && {{ {found} || cp -a .venv {OWN}{APP}; }}"
+        # With paths that are not relative, cp of Debian 12 goes wrong.
+        return (dataclasses.replace(project, then=new),) if self._folder == "." else (project, Run(("sh", "-c", new)))
 
     def _locked(self) -> tuple[Copy | Run, ...]:
         """Give the steps that install what uv.lock says, but for the project."""
@@ -156,13 +183,22 @@ class _Steps:
             steps.append(self._install("mcp[cli]", "fastmcp"))
         return tuple(steps)
 
-    def _project(self) -> tuple[Run, ...]:
-        """Give the steps that install the project itself; none if its sources are all that there is to it."""
+    def _project(self) -> Run | None:
+        """Give the step that installs the project itself; None if its sources are all that there is to it."""
         facts = self._facts
         if facts.installer == "uv-lock":
-            return (self._sync(),) if facts.package or facts.workspace or not facts.manifests else ()
+            wanted = facts.package or facts.workspace or not facts.manifests
+            return self._built(self._sync()) if wanted else None
         extras = f"[{','.join(facts.extras)}]" if facts.extras else ""
-        return (self._install(*self._requirements(), f".{extras}"),) if facts.package else ()
+        return self._built(self._install(*self._requirements(), f".{extras}")) if facts.package else None
+
+    def _built(self, isolated: Run) -> Run:
+        """Give the step that builds the project with what was fetched for that before."""
+        if not self._prepared:
+            return isolated
+        words = ("env", f"PYTHONPATH={_BACKEND}", *isolated.words, "--no-build-isolation")
+        anew = dataclasses.replace(isolated, otherwise=(), why=(ISOLATED,))
+        return dataclasses.replace(isolated, words=words, otherwise=(anew, *isolated.otherwise))
 
     def _constraints(self) -> tuple[Run, ...]:
         if not self._facts.lock:

@@ -58,6 +58,7 @@ class Run:
             and times are no part of Docker's cache: a new commit with the same manifests installs nothing anew.
         before: What is run before, each a step of its own: if one fails, this has failed.
         why: Why it is not done in the usual way, a line each, for people; every other way has some.
+        then: For the shell: what the same step goes on with, for each step costs a container.
     """
 
     words: tuple[str, ...]
@@ -66,6 +67,7 @@ class Run:
     dated: str = ""
     before: tuple[tuple[str, ...], ...] = ()
     why: tuple[str, ...] = ()
+    then: str = ""
 
 
 def instead(failed: Run, output: str) -> Run | None:
@@ -73,7 +75,8 @@ def instead(failed: Run, output: str) -> Run | None:
     for number, other in enumerate(failed.otherwise):
         if isinstance(other, Run):
             left = failed.otherwise[number + 1 :]
-            return dataclasses.replace(other, otherwise=left, folder=failed.folder, dated=failed.dated)
+            same = dataclasses.replace(other, folder=failed.folder, dated=failed.dated, then=failed.then)
+            return dataclasses.replace(same, otherwise=left)
         if (match := re.search(other.sign, output)) and (mended := _mended(failed, other, match["it"])):
             return mended
     return None
