@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kubectl import Kubectl
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-22")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-22")]
 
 CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
 RELEASE, OWN_NAMESPACE = "mcp-operator", "mcp-system"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcp_operator.manifests.servers import RunningServer
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.apiserver]
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = f"registry.example.com/mcp/team/git@sha256:{'1' * 64}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kubectl import Kubectl
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.apiserver]
 
 
 def server(name: str, **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a test writes

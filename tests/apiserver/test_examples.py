@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "docs" / "reference" / "examples").glob("*.yaml"))
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("F-09")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("F-09")]
 
 
 def test_an_api_server_takes_every_example_without_a_warning(spare_apiserver: SpareApiServer) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from operator_processes import Operator, Operators
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-15")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-15")]
 
 CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
 SPEC: dict[str, Any] = {"containers": [{"name": "web", "image": "web:1"}], "terminationGracePeriodSeconds": 0}

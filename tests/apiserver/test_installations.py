@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-34")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-34")]
 
 
 def test_a_second_installation_is_refused_naming_the_first(own_apiserver: SpareApiServer) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from operator_processes import Operators
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.apiserver]
 
 
 @pytest.mark.requirement("O-30")

@@ -22,7 +22,7 @@ CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
 SECONDS = 30.0
 READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete")
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-34")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-34")]
 
 
 def test_viewers_read_editors_write_agents_and_nobody_touches_policies_or_statuses(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kubectl import Kubectl
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-21")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-21")]
 
 AGENT = {"servers": [{"name": "git"}], "template": {"spec": {"containers": [{"name": "agent", "image": "agent:1"}]}}}
 TOOLS = [{"name": name, "hash": "sha256:0", "tokens": 100} for name in ("read", "write")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from operator_processes import Operator
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-20")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-20")]
 
 BY_NAME = "kubernetes.io/metadata.name"
 

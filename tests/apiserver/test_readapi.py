@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kubectl import Kubectl
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-35")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-35")]
 
 SERVER: dict[str, Any] = {"source": {"npm": {"package": "x"}}}
 

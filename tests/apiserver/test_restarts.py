@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from operator_processes import Operator
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.apiserver]
 
 COLLECTED = 60.0
 """Seconds for the cluster's own controllers to remove a namespace with everything in it."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHART = Path(__file__).parents[2] / "charts" / "mcp-operator"
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-34")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-34")]
 
 
 @pytest.mark.parametrize("everywhere", [True, False], ids=["whole cluster", "one namespace"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.apiserver]
 
 NOW = "2026-01-01T00:00:00Z"
 FOUND: dict[str, Any] = {

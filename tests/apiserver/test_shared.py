@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcp_operator.kube import Kubernetes
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-04")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-04")]
 
 BINDING = {
     "apiVersion": "rbac.authorization.k8s.io/v1",

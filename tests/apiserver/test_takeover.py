@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-33")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-33")]
 
 TAKEOVER = 15.0
 """Seconds; the Lease allows fourteen, and this is measured from before the kill."""

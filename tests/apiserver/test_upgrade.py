@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from spare_apiserver import SpareApiServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.requirement("O-38")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.requirement("O-38")]
 
 RELEASED = Path(__file__).parents[2] / "deploy" / "released"
 

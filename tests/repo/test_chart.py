@@ -18,7 +18,7 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 
 pytestmark = [
     pytest.mark.requirement("F-02"),
-    pytest.mark.integration,  # not for an engine: for the helm that the lab compiles
+    pytest.mark.apiserver,  # not for an engine: for the helm that the lab compiles
 ]
 
 
