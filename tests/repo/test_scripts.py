@@ -45,7 +45,7 @@ def test_an_unknown_part_of_the_tests_is_a_usage_error_of_one_line() -> None:
     done = run("scripts/test", "intergration")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "test: no part and no file 'intergration': usage: scripts/test [unit|apiserver|integration|e2e] [pytest arguments]"
+        "test: no part and no file 'intergration': scripts/test [unit|apiserver|integration|e2e] [pytest arguments]"
     ]
 
 
