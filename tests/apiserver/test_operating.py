@@ -55,9 +55,9 @@ def test_a_restarted_operator_that_finds_everything_as_it_should_be_writes_nothi
 @pytest.mark.requirement("O-30")
 @pytest.mark.requirement("O-32")
 def test_a_build_that_runs_delays_neither_its_own_servers_deletion_nor_that_of_others(
-    spare_apiserver: SpareApiServer, tmp_path: Path
+    own_apiserver: SpareApiServer, tmp_path: Path
 ) -> None:
-    with spare_apiserver.namespace("builds") as kubectl, operators(spare_apiserver, tmp_path) as started:
+    with own_apiserver.namespace("builds") as kubectl, operators(own_apiserver, tmp_path) as started:
         started.start()
         (tmp_path / "hold").touch()
         kubectl.apply(*(server(f"s{number}") for number in range(3)), agent("dev", "s0"))  # two build, one waits

@@ -16,6 +16,7 @@ import pytest
 from command_line import SERVER, labelled, never_ending, until_it_builds
 from fake_cluster import SERVER as SERVER_KIND
 from fake_cluster import FakeCluster
+from lab.processes import poll
 from mcp_operator import __main__, kube, names
 from mcp_operator.images import cleanup
 
@@ -29,6 +30,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.requirement("B-14")]
 
 MANY = """{"name": f"tool_{number}", "description": f"{number * 7919}", "inputSchema": {"type": "object"}}
          for number in range(700)"""
+BUILT = 240.0
+"""Seconds for a build to come to its handshake."""
 DOCKERFILE = """\
 ARG FROM={base}
 FROM $FROM AS Files
@@ -174,15 +177,13 @@ def test_a_label_that_a_repository_gives_itself_is_not_believed(
 def test_what_a_killed_build_left_is_gone_after_the_next_one(
     command: Command, folder: Path, engine: docker.DockerClient, next_one: str, tmp_path: Path
 ) -> None:
-    document = command.build("--dir", str(folder))
+    command.build("--dir", str(folder))
     owner = command_line.owner("--dir", str(folder))
     before = set(belongings(engine, owner))
     never_ending(folder)
     with command.start("build", "--dir", str(folder)) as run:
         until_it_builds(run)
         run.send_signal(signal.SIGKILL)
-    # What a handshake would have left: its container does not end with its client.
-    engine.containers.create(document["image"]["id"], labels={names.LABEL_UID: owner})
     left = set(belongings(engine, owner)) - before
     assert any(name.startswith("toolman-build-") for name in left)
 
@@ -193,6 +194,25 @@ def test_what_a_killed_build_left_is_gone_after_the_next_one(
         command.build("--dir", str(folder))
     else:
         command.build("--dir", str(command_line.project(tmp_path / f"other-{uuid.uuid4().hex[:8]}")))
+
+    assert not left.intersection(belongings(engine, owner))
+
+
+@pytest.mark.requirement("B-13", "B-15")
+def test_what_a_build_left_that_was_killed_during_the_handshake_is_gone_after_the_next_one(
+    command: Command, folder: Path, engine: docker.DockerClient
+) -> None:
+    owner = command_line.owner("--dir", str(folder))
+    label = {"label": f"{names.LABEL_UID}={owner}", "status": "running"}
+    (folder / "server.py").write_text(f"import time\ntime.sleep(1000)\n{SERVER}")
+    with command.start("build", "--dir", str(folder)) as run:
+        assert poll(lambda: engine.api.containers(filters=label), BUILT)
+        run.send_signal(signal.SIGKILL)
+    left = set(belongings(engine, owner))
+    assert engine.api.containers(filters=label), "a container does not end with its client"
+
+    (folder / "server.py").write_text(SERVER)
+    command.build("--dir", str(folder))
 
     assert not left.intersection(belongings(engine, owner))
 
