@@ -184,6 +184,21 @@ def test_a_dependency_from_git_needs_git_while_building_only(write: Write) -> No
     assert recipe.system_packages == ()
 
 
+def test_a_build_that_asks_git_for_its_files_is_told_of_all_that_were_fetched(write: Write) -> None:
+    asks = '[build-system]\nrequires = ["setuptools", "setuptools_scm[toml]"]\n'
+    text = f'{PROJECT}[project.scripts]\nx = "x:main"\n{asks}'
+
+    recipe = made(write({"pyproject.toml": text, "x.py": SERVER}))
+
+    assert "git" in recipe.stages[0].packages
+    copied, known, installed = recipe.stages[1].steps
+    assert copied == Copy()
+    assert known == python.LISTED
+    assert isinstance(installed, Run)
+    assert "install" in installed.words
+    assert recipe.stages[1].keep == (".venv",), "what git made of it is no part of the image"
+
+
 @pytest.mark.requirement("F-08")
 def test_a_python_that_cannot_fit_is_said_before_any_build(write: Write) -> None:
     tree = write({"pyproject.toml": PROJECT + 'requires-python = ">=3.13"\n', "server.py": SERVER})

@@ -93,6 +93,7 @@ class PythonFacts:
         extras: Optional groups of dependencies in which alone an MCP SDK is named.
         workspace: Other projects of the repository are installed with it.
         backend: What its build asks for, if that can be had before the sources are there.
+        listed: Its build takes those files for its own that git knows.
         old_sdk: Its sources are for version 1 of the SDK, and its manifests would take version 2 as well.
     """
 
@@ -107,6 +108,7 @@ class PythonFacts:
     extras: tuple[str, ...] = ()
     workspace: bool = False
     backend: tuple[str, ...] = ()
+    listed: bool = False
     old_sdk: bool = False
 
 

@@ -51,11 +51,12 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         package=project.package,
         sources=sources,
         requires=project.requires,
-        needs_git=project.needs_git(lock),
+        needs_git=project.needs_git(lock) or project.listed,
         lock="" if lock else project.other_lock,
         extras=project.extras(),
         workspace=bool(lock) and _is_workspace(tree, root),
         backend=project.backend,
+        listed=project.listed,
         old_sdk=_is_old(tree, used.server_files) and not any(map(_WANTS_NEW.match, project.lines())),
     )
     return Candidate(

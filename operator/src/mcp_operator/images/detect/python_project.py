@@ -81,10 +81,19 @@ class Project:
     @property
     def backend(self) -> tuple[str, ...]:
         """What its build asks for; empty if it says nothing of that, or something that is not simply in the index."""
-        wanted = table(self.settings, "build-system").get("requires")
-        said = [str(item) for item in wanted] if isinstance(wanted, list) else []
+        said = self._asked
         own = {normal(name) for name in table(self.settings, "tool", "uv", "sources")}
         return () if own & _names(said) or not all(map(_REQUIREMENT.match, said)) else tuple(said)
+
+    @property
+    def listed(self) -> bool:
+        """Which files belong to it is asked of git when it is built."""
+        return self.package and "setuptools-scm" in _names(self._asked)
+
+    @property
+    def _asked(self) -> list[str]:
+        wanted = table(self.settings, "build-system").get("requires")
+        return [str(item) for item in wanted] if isinstance(wanted, list) else []
 
     def installer(self, lock: str) -> Literal["uv-lock", "project", "requirements", "none"]:
         """Choose by what is there: lock, project, requirements."""

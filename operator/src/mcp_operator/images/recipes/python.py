@@ -48,6 +48,15 @@ KEPT = "The lock does not fit the manifest: its versions where they do."
 """Why a lock is read and not obeyed, for people."""
 ISOLATED = "What builds the project is installed anew for it."
 """Why it is not built with what was there before its sources, for people."""
+LISTED = Run(
+    (
+        "sh",
+        "-c",
+        "git init --quiet && git add --all"
+        " && git -c user.name=mcp -c user.email=mcp@localhost commit --quiet --message=sources",
+    )
+)
+"""For a build that asks git which files there are: what was fetched has no history."""
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
 """Where the builder stage keeps what is installed of the project itself."""
 READ_LOCK = (
@@ -120,7 +129,7 @@ class _Steps:
             return (dataclasses.replace(first, name="builder", steps=steps, keep=keep),)
         stages = [self._with_backend(first)]
         if project:
-            steps = (Copy(), *self._apart(project))
+            steps = (Copy(), *((LISTED,) if facts.listed else ()), *self._apart(project))
             stages.append(Stage(base=self._base, after=first.name, steps=steps, keep=(".venv",), below=OWN))
         if facts.sources:
             stages.append(Stage(name="sources", base=self._base, steps=(Copy(),)))
