@@ -48,14 +48,8 @@ KEPT = "The lock does not fit the manifest: its versions where they do."
 """Why a lock is read and not obeyed, for people."""
 ISOLATED = "What builds the project is installed anew for it."
 """Why it is not built with what was there before its sources, for people."""
-LISTED = Run(
-    (
-        "sh",
-        "-c",
-        "git init --quiet && git add --all"
-        " && git -c user.name=mcp -c user.email=mcp@localhost commit --quiet --message=sources",
-    )
-)
+_COMMIT = "git -c user.name=mcp -c user.email=mcp@localhost commit --quiet --message=sources"
+LISTED = Run(("sh", "-c", f"git init --quiet && git add --all && {_COMMIT}"))
 """For a build that asks git which files there are: what was fetched has no history."""
 _CONSTRAINTS = "/tmp/constraints.txt"  # noqa: S108 - inside the builder stage, which is thrown away
 """Where the builder stage keeps what is installed of the project itself."""
