@@ -267,11 +267,14 @@ def test_nothing_that_a_server_started_outlives_toolman(starter: Starter, own_se
     assert not is_alive(child)
 
 
-def test_ending_answers_what_is_on_its_way_and_ends_a_server_that_does_not_want_to(starter: Starter) -> None:
+def test_ending_answers_what_is_on_its_way_and_ends_a_server_that_does_not_want_to(
+    starter: Starter, tmp_path: Path
+) -> None:
     toolman, client = starter.run(command=STUBBORN)
     server = client.ask("state")["pid"]
-    thread, answers = in_background(client, "mute")
-    until(lambda: client.http.get("/").status_code == 404)
+    begun = tmp_path / "begun"
+    thread, answers = in_background(client, "mute", path=str(begun))
+    until(begun.exists)
     assert toolman.end() == 0
     thread.join()
     assert "was ended before answering" in answers[0]["error"]["message"]

@@ -93,7 +93,10 @@ def flood() -> None:
         sys.stdout.buffer.write(b"x" * 1_000_000)
 
 
-def mute() -> None:
+def mute(path: str = "") -> None:
+    """Be silent for ever; a file says that this has begun."""
+    if path:
+        open(path, "w").close()  # noqa: PTH123
     while True:
         time.sleep(1000)
 
@@ -112,7 +115,7 @@ CALLS: dict[str, Callable[..., None]] = {
     "state": lambda i, _: reply(i, text(state())),
     "flood": lambda *_: flood(),
     "huge": lambda i, p: reply(i, text("x" * p["arguments"]["size"])),
-    "mute": lambda *_: mute(),
+    "mute": lambda _, p: mute(**p.get("arguments", {})),
 }
 
 
