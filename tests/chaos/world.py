@@ -84,6 +84,12 @@ class World:
         listed = json.loads(self.kubectl("get", "pods", "-l", f"toolman.dev/server={SHARED}", "-o", "json"))["items"]
         return [each["metadata"]["name"] for each in listed if "deletionTimestamp" not in each["metadata"]]
 
+    def rolled_out(self) -> None:
+        """Wait until all Pods of the shared server are new and ready."""
+        self.kubectl(
+            "rollout", "status", f"deployment/{SHARED}-guard", f"--timeout={SECONDS:.0f}s", seconds=SECONDS + 10
+        )
+
     def operator(self) -> dict[str, Any]:
         """Give the operator's Pod."""
         selector = "app.kubernetes.io/name=mcp-operator"

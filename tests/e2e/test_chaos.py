@@ -125,7 +125,7 @@ def test_no_call_is_lost_when_a_pod_of_a_shared_server_is_deleted(chaos: World) 
     with chaos.calls.during("one Pod of the shared server deleted") as window:
         chaos.kubectl("delete", "pod", first, "--wait=false")
         chaos.kubectl.wait("pod", first, "delete", world.SECONDS)
-        chaos.kubectl("rollout", "status", f"deployment/{SHARED}-guard", f"--timeout={world.SECONDS:.0f}s")
+        chaos.rolled_out()
     assert window.lost == []
 
 
@@ -138,6 +138,7 @@ def test_no_call_is_lost_when_a_shared_server_is_rolled_out(chaos: World) -> Non
         chaos.until(
             "all Pods are new", lambda: len(set(chaos.guards()) - before) == 2 and not before & set(chaos.guards())
         )
+        chaos.rolled_out()
         chaos.ready(SERVERS, SHARED)
     assert window.lost == []
     assert len(window.of(SHARED).instances) > 1
