@@ -128,8 +128,13 @@ def never_ending(folder: Path) -> None:
 
 def until_it_builds(running: subprocess.Popen[str]) -> None:
     """Wait until a build that takes for ever is at it."""
+    until_it_says(running, "Step", "uv", "install")
+
+
+def until_it_says(running: subprocess.Popen[str], *words: str) -> None:
+    """Wait until there are these words in a line of what it tells."""
     assert running.stderr is not None
     for line in running.stderr:
-        if "Step" in line and "uv" in line and "install" in line:
+        if all(word in line for word in words):
             return
     raise AssertionError("it ended before")

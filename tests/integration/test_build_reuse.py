@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import command_line
 import docker
 import pytest
-from command_line import SERVER, labelled, never_ending, until_it_builds
+from command_line import SERVER, labelled, never_ending, until_it_builds, until_it_says
 from fake_cluster import SERVER as SERVER_KIND
 from fake_cluster import FakeCluster
 from lab.processes import poll
@@ -30,8 +30,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.requirement("B-14")]
 
 MANY = """{"name": f"tool_{number}", "description": f"{number * 7919}", "inputSchema": {"type": "object"}}
          for number in range(700)"""
-BUILT = 240.0
-"""Seconds for a build to come to its handshake."""
+STARTED = 60.0
+"""Seconds for the container of a handshake to start."""
 DOCKERFILE = """\
 ARG FROM={base}
 FROM $FROM AS Files
@@ -206,7 +206,8 @@ def test_what_a_build_left_that_was_killed_during_the_handshake_is_gone_after_th
     label = {"label": f"{names.LABEL_UID}={owner}", "status": "running"}
     (folder / "server.py").write_text(f"import time\ntime.sleep(1000)\n{SERVER}")
     with command.start("build", "--dir", str(folder)) as run:
-        assert poll(lambda: engine.api.containers(filters=label), BUILT)
+        until_it_says(run, "handshake")
+        assert poll(lambda: engine.api.containers(filters=label), STARTED)
         run.send_signal(signal.SIGKILL)
     left = set(belongings(engine, owner))
     assert engine.api.containers(filters=label), "a container does not end with its client"
