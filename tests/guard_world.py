@@ -12,8 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 from lab.pki import Authority
-from toolman_harness import HEADERS, LIMIT, SCRIPTED, Client, Starter, Toolman, free_port, until
+from toolman_harness import HEADERS, LIMIT, SCRIPTED, Client, Starter, Toolman, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +131,8 @@ class World:
         self.authority.server("api", "/CN=api", ["IP:127.0.0.1"])
         self.renew()
         self.api = Api()
-        self.port = free_port()
-        self.admin = free_port()
+        self.port = ports.free()
+        self.admin = ports.free()
         self.callers: list[dict[str, Any]] = []
         self.server: dict[str, Any] = {"name": "s", "upstream": {"kind": "process", "command": SCRIPTED}}
         self.guard: dict[str, Any] = {"drain": 0.2, "grace": 5}

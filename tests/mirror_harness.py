@@ -6,9 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import ports
 from raw_client import RawClient
 from raw_json import members
-from toolman_harness import SERVERS, free_port, until
+from toolman_harness import SERVERS, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def start(starter: Starter, era: str, tools: Sequence[str], layer: dict[str, obj
     entries = ",".join(tools)
     more = f',"resultType":"complete","ttlMs":0,"cacheScope":"private",{SERVER_INFO}' if era == "modern" else ""
     (folder / "list").write_text(f'{{"tools":[{entries}]{more}}}', "utf-8")
-    port = free_port()
+    port = ports.free()
     config = {
         "listen": {"port": port},
         "naming": "plain",

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 from lab.processes import poll
 from mcp_operator import names
 
@@ -102,7 +102,7 @@ class Operators:
         """Start one and wait until it answers probes."""
         number = len(self.running)
         log = self.folder / f"operator-{number}.log"
-        port = _free_port()
+        port = ports.free()
         environment = {**os.environ, **SETTINGS, "KUBECONFIG": str(kubeconfig or self.api.kubeconfig), **variables}
         environment |= {"BUILDS": str(self.folder)}
         with log.open("wb") as output:
@@ -196,10 +196,3 @@ def versions(kubectl: Kubectl) -> dict[str, str]:
     kinds = "mcpservers,mcpagents,toolpolicies,configmaps,pods,deployments,services,events.v1.events.k8s.io"
     listed = json.loads(kubectl("get", kinds, "-o", "json"))["items"]
     return {f"{raw['kind']}/{raw['metadata']['name']}": raw["metadata"]["resourceVersion"] for raw in listed}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,12 +15,12 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 import pytest
 from kubectl import Kubectl
 from lab import settings
@@ -51,7 +51,7 @@ class SpareApiServer:
         self.folder = folder
         self.processes = Processes(folder)
         self._authority = Authority(folder / "pki")
-        self._etcd, self._peer, self._port = (_free_port() for _ in range(3))
+        self._etcd, self._peer, self._port = (ports.free() for _ in range(3))
         self.url = f"https://{HOST}:{self._port}"
         self.kubeconfig = folder / f"{ADMIN}.kubeconfig"
         self.kubectl = Kubectl(self.kubeconfig, cache=str(folder / "kubectl"))
@@ -221,10 +221,3 @@ def _program(name: str) -> str:
     if found is None:
         pytest.fail(f"{name} is not here: scripts/lab up makes it", pytrace=False)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

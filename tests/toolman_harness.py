@@ -8,7 +8,6 @@ import os
 import runpy
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,15 +40,6 @@ def until(look: Callable[[], Found]) -> Found:
         assert time.monotonic() < end, f"did not come true within {LIMIT} s: {look}"
         select.select([], [], [], 0.02)
     return found
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on, on either loopback address."""
-    with socket.socket() as four, socket.socket(socket.AF_INET6) as six:
-        four.bind(("127.0.0.1", 0))
-        port: int = four.getsockname()[1]
-        six.bind(("::1", port))
-        return port
 
 
 class Toolman:
@@ -177,14 +168,14 @@ class Starter:
 
     def run(self, *options: str, command: list[str] | None = None, **environment: str) -> tuple[Toolman, Client]:
         """Start ``toolman run``; give it with a client in a session."""
-        port = free_port()
+        port = ports.free()
         toolman = self.start("run", "--port", str(port), *options, "--", *(command or SCRIPTED), **environment)
         toolman.said("listening at")
         return toolman, self.client(port).initialize()
 
     def serve(self, config: dict[str, Any]) -> tuple[Toolman, Client, Path]:
         """Start ``toolman serve``; give it with a client in a session and its file."""
-        port = free_port()
+        port = ports.free()
         config = {"listen": {"port": port}} | config
         config["listen"].setdefault("port", port)
         path = self.folder / "toolman.json"

@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +28,6 @@ __all__ = [
     "Server",
     "Wrapper",
     "call",
-    "free_port",
     "handshake",
     "modern",
     "serving",
@@ -160,12 +158,6 @@ MODERN = {
 def modern(identity: object, method: str, **params: object) -> dict[str, Any]:
     """Make a request of revision 2026-07-28."""
     return {"jsonrpc": "2.0", "id": identity, "method": method, "params": {**params, "_meta": MODERN}}
-
-
-def free_port() -> int:
-    """Find a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -7,11 +7,11 @@ import dataclasses
 import json
 import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ports
 import pytest
 import spare_apiserver as spare
 import yaml
@@ -60,11 +60,6 @@ def _install(kubectl: Kubectl, port: int) -> None:
             webhook["clientConfig"] = {"url": f"https://localhost:{port}/"}
         place = dataclasses.replace(kubectl, namespace=document["metadata"].get("namespace", "default"))
         place.apply(document)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _start(api: SpareApiServer, started: Operators, port: int) -> Operator:
@@ -120,7 +115,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Give an installation whose agent is ready: of an API server of its own, since labelled Pods depend on it."""
     folder = tmp_path_factory.mktemp("operators")
     with spare.running() as api, api.namespace("team") as kubectl, operators(api, folder) as started:
-        port = _free_port()
+        port = ports.free()
         _install(api.kubectl, port)
         found = World(api, kubectl, started, port, _start(api, started, port))
         kubectl.apply(server("one"), _agent())
@@ -232,7 +227,7 @@ def test_the_charts_rights_are_enough(world: World) -> None:
 
 @pytest.mark.requirement("O-33")
 def test_an_operator_that_stands_by_answers_as_well(world: World) -> None:
-    port = _free_port()
+    port = ports.free()
     standby = _start(world.api, world.started, port)
     world.move(port)
     wait(lambda: _may_create(world), lambda: standby.log.read_text()[-3000:])

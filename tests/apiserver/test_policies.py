@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 import pytest
 from kubectl import KubectlError
 from mcp_operator import names
-from operator_processes import _free_port, agent, exists, is_ready, operators, server, wait
+from operator_processes import agent, exists, is_ready, operators, server, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ class Team:
 def team(spare_apiserver: SpareApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("policies")
     with spare_apiserver.namespace("policies") as kubectl, operators(spare_apiserver, folder) as started:
-        port = _free_port()
+        port = ports.free()
         operator = started.start(TOOLMAN_READ_API_PORT=str(port))
         kubectl.apply(server("one"), agent("dev", "one"))
         wait(lambda: exists(kubectl, "pod", "dev"))

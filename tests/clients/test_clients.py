@@ -13,9 +13,10 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from lab import node_packages, settings
-from toolman_harness import Toolman, free_port
+from toolman_harness import Toolman
 from wrapper_harness import SOURCE
 
 from clients import models
@@ -50,7 +51,7 @@ def fixture_modules() -> Path:
 @pytest.fixture(name="toolman_url")
 def fixture_toolman_url(tmp_path: Path) -> Iterator[str]:
     """Run toolman with one tool visible; the wrapper waits until it is up."""
-    port = free_port()
+    port = ports.free()
     toolman = Toolman(tmp_path / "toolman", ["run", "--port", str(port), "--allow", "repeat", "--", *SERVER])
     yield f"http://127.0.0.1:{port}/mcp"
     assert toolman.end() == 0

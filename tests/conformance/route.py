@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolman_harness import Client, Toolman, free_port, until
+import ports
+from toolman_harness import Client, Toolman, until
 
 from conformance import container
 
@@ -54,7 +55,7 @@ def to_fixture(upstream: str, era: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _listening(transport: str, era: str) -> Iterator[str]:
-    port = free_port()
+    port = ports.free()
     process = subprocess.Popen(
         [*FIXTURE, "--transport", transport, "--era", era, "--port", str(port)],
         stdin=subprocess.DEVNULL,
@@ -77,7 +78,7 @@ def _accepts(port: int) -> bool:
 
 @contextlib.contextmanager
 def _toolman(folder: Path, upstream: dict[str, Any]) -> Iterator[str]:
-    port = free_port()
+    port = ports.free()
     config = {
         "listen": {"port": port},
         "naming": "plain",

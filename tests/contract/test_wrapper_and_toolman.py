@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from mcp import Client, ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from wrapper_harness import BOUND, SOURCE, call, free_port, modern, wrapping
+from wrapper_harness import BOUND, SOURCE, call, modern, wrapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def fixture_server(tmp_path: Path) -> Path:
 
 @pytest.mark.requirement("F-06", "F-07")
 async def test_a_stdio_agent_sees_and_calls_exactly_what_toolman_allows(server: Path) -> None:
-    port = free_port()
+    port = ports.free()
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-I", "-S", str(SOURCE)],
@@ -80,7 +81,7 @@ async def test_a_stdio_agent_sees_and_calls_exactly_what_toolman_allows(server: 
 
 @pytest.mark.requirement("F-07", "W-04")
 def test_an_agent_does_not_notice_that_toolman_was_killed_and_came_back(server: Path) -> None:
-    port = free_port()
+    port = ports.free()
     with wrapping("--url", f"http://localhost:{port}/mcp") as wrapper:
         with toolman(port, server) as process:
             assert "result" in wrapper.open_session()
@@ -98,7 +99,7 @@ def test_an_agent_does_not_notice_that_toolman_was_killed_and_came_back(server: 
 
 @pytest.mark.requirement("F-07")
 def test_what_toolman_hides_is_an_unknown_tool_for_a_stdio_agent(server: Path) -> None:
-    port = free_port()
+    port = ports.free()
     with toolman(port, server), wrapping("--url", f"http://localhost:{port}/mcp") as wrapper:
         wrapper.open_session()
         hidden, unknown = wrapper.ask(call(1, "hidden")), wrapper.ask(call(1, "unknown"))
@@ -109,7 +110,7 @@ def test_what_toolman_hides_is_an_unknown_tool_for_a_stdio_agent(server: Path) -
 
 @pytest.mark.requirement("W-03")
 async def test_an_agent_of_the_newest_revision_needs_no_handshake(server: Path) -> None:
-    port = free_port()
+    port = ports.free()
     parameters = StdioServerParameters(
         command=sys.executable, args=["-I", "-S", str(SOURCE), "--url", f"http://localhost:{port}/mcp"]
     )
@@ -130,7 +131,7 @@ def test_a_call_in_flight_when_toolman_is_killed_gets_an_error_and_the_next_one_
             return call(identity, "echo", **arguments)
         return modern(identity, "tools/call", name="echo", arguments=arguments)
 
-    port = free_port()
+    port = ports.free()
     with wrapping("--url", f"http://localhost:{port}/mcp") as wrapper:
         with toolman(port, server) as process:
             wrapper.open_session()
@@ -149,7 +150,7 @@ def test_a_call_in_flight_when_toolman_is_killed_gets_an_error_and_the_next_one_
 @pytest.mark.requirement("W-04")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_subscription_outlives_a_toolman_that_was_killed_or_ended(server: Path, number: signal.Signals) -> None:
-    port = free_port()
+    port = ports.free()
     listen = modern("listen:0", "subscriptions/listen", notifications={"toolsListChanged": True})
     with wrapping("--url", f"http://localhost:{port}/mcp") as wrapper:
         with toolman(port, server) as process:
@@ -165,7 +166,7 @@ def test_a_subscription_outlives_a_toolman_that_was_killed_or_ended(server: Path
 
 @pytest.mark.requirement("W-01")
 def test_a_thousand_calls_at_once_are_all_answered(server: Path) -> None:
-    port = free_port()
+    port = ports.free()
     with toolman(port, server), wrapping("--url", f"http://localhost:{port}/mcp") as wrapper:
         wrapper.open_session()
         wrapper.say(*(call(number, "echo", n=number) for number in range(1000)))

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from mcp_wrapper.dial import NotUsableError
-from wrapper_harness import BOUND, INITIALIZE, call, free_port, handshake, serving, wrapping
+from wrapper_harness import BOUND, INITIALIZE, call, handshake, serving, wrapping
 
 from mcp_wrapper import peer
 
@@ -80,7 +81,7 @@ def url_of(host: str, port: int) -> str:
 def test_a_listener_of_the_right_user_is_spoken_to_once_it_has_accepted(
     family: int, host: str, listeners: list[Listener]
 ) -> None:
-    port = free_port()
+    port = ports.free()
     listeners.append(Listener(TOOLMAN, family, host, port))
     with wrapping("--url", url_of(host, port), MCP_TOOLMAN_UID=str(TOOLMAN)) as wrapper:
         wrapper.say(INITIALIZE)
@@ -92,7 +93,7 @@ def test_a_listener_of_the_right_user_is_spoken_to_once_it_has_accepted(
 @pytest.mark.requirement("W-11")
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
 def test_a_listener_of_another_user_gets_not_one_byte(family: int, host: str, listeners: list[Listener]) -> None:
-    port = free_port()
+    port = ports.free()
     listeners.append(Listener(STRANGER, family, host, port))
     listeners[0].accept()
     environment = {"MCP_TOOLMAN_UID": str(TOOLMAN), "MCP_WRAPPER_CONNECT_TIMEOUT": "0.5"}
@@ -106,7 +107,7 @@ def test_a_listener_of_another_user_gets_not_one_byte(family: int, host: str, li
 @as_root
 @pytest.mark.requirement("W-11")
 def test_a_stranger_who_takes_the_port_while_toolman_restarts_gets_nothing(listeners: list[Listener]) -> None:
-    port = free_port()
+    port = ports.free()
     with wrapping("--url", f"http://localhost:{port}/mcp", "--debug", MCP_TOOLMAN_UID=str(os.getuid())) as wrapper:
         with serving(handshake, port):
             wrapper.open_session()
@@ -132,7 +133,7 @@ def test_a_stranger_who_takes_the_port_while_toolman_restarts_gets_nothing(liste
 @as_root
 @pytest.mark.requirement("W-11")
 def test_toolman_at_the_other_address_is_found_when_a_stranger_has_the_first(listeners: list[Listener]) -> None:
-    port = free_port()
+    port = ports.free()
     listeners += [
         Listener(STRANGER, socket.AF_INET, "127.0.0.1", port),
         Listener(TOOLMAN, socket.AF_INET6, "::1", port),
@@ -147,7 +148,7 @@ def test_toolman_at_the_other_address_is_found_when_a_stranger_has_the_first(lis
 @as_root
 @pytest.mark.requirement("W-11")
 def test_a_socket_of_both_families_is_recognised(listeners: list[Listener]) -> None:
-    port = free_port()
+    port = ports.free()
     listeners.append(Listener(TOOLMAN, socket.AF_INET6, "::", port, "dual"))
     listeners[0].accept()
     with wrapping("--url", f"http://127.0.0.1:{port}/mcp", MCP_TOOLMAN_UID=str(TOOLMAN)) as wrapper:

@@ -1,10 +1,11 @@
 import resource
 
+import ports
 import pytest
 from mcp_wrapper.endpoint import Endpoint
 from mcp_wrapper.log import Log
 from mcp_wrapper.loop import Loop
-from wrapper_harness import BOUND, INITIALIZE, Request, call, free_port, handshake, serving, wrapping
+from wrapper_harness import BOUND, INITIALIZE, Request, call, handshake, serving, wrapping
 
 from mcp_wrapper import pool, wire
 
@@ -18,7 +19,7 @@ def ordinary(request: Request) -> None:
 
 @pytest.mark.requirement("W-04")
 def test_a_toolman_that_is_not_up_yet_is_waited_for() -> None:
-    port = free_port()
+    port = ports.free()
     with wrapping("--url", f"http://localhost:{port}/mcp", MCP_WRAPPER_DEBUG="1") as wrapper:
         wrapper.say(INITIALIZE)
         while "connection refused" not in wrapper.log:
@@ -29,7 +30,7 @@ def test_a_toolman_that_is_not_up_yet_is_waited_for() -> None:
 
 @pytest.mark.requirement("W-04")
 def test_waiting_ends_with_an_error_that_says_where_and_why() -> None:
-    url = f"http://localhost:{free_port()}/mcp"
+    url = f"http://localhost:{ports.free()}/mcp"
     with wrapping("--url", url, MCP_WRAPPER_CONNECT_TIMEOUT="0.2") as wrapper:
         message = wrapper.ask(INITIALIZE)["error"]["message"]
         assert url in message
@@ -77,7 +78,7 @@ def test_more_calls_than_files_may_be_open_are_all_answered() -> None:
 
 
 def test_a_call_that_was_cancelled_while_toolman_was_away_never_runs() -> None:
-    port = free_port()
+    port = ports.free()
     cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
     with wrapping("--url", f"http://127.0.0.1:{port}/mcp", MCP_WRAPPER_DEBUG="1") as wrapper:
         wrapper.say(call(1), cancel, call(2))

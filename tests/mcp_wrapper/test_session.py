@@ -1,5 +1,6 @@
+import ports
 import pytest
-from wrapper_harness import INITIALIZE, INITIALIZED, Request, call, free_port, handshake, serving, wrapping
+from wrapper_harness import INITIALIZE, INITIALIZED, Request, call, handshake, serving, wrapping
 
 from mcp_wrapper import jsonrpc
 
@@ -97,7 +98,7 @@ def test_a_server_that_forgets_every_session_is_not_asked_for_ever() -> None:
 
 @pytest.mark.requirement("W-04")
 def test_a_restarted_toolman_is_not_noticed() -> None:
-    port = free_port()
+    port = ports.free()
     reply = Restarted()
     with wrapping("--url", f"http://127.0.0.1:{port}/mcp") as wrapper:
         with serving(reply, port):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import ports
 import pytest
 from wrapper_harness import (
     BOUND,
@@ -14,7 +15,6 @@ from wrapper_harness import (
     SOURCE,
     Request,
     call,
-    free_port,
     handshake,
     serving,
     wrapping,
@@ -116,7 +116,7 @@ def test_nothing_more_is_taken_from_toolman_while_the_agent_does_not_read() -> N
 
 @pytest.mark.requirement("W-06")
 def test_no_more_lines_are_read_while_those_before_cannot_be_sent() -> None:
-    port, size, offered = free_port(), 2 << 20, 120
+    port, size, offered = ports.free(), 2 << 20, 120
     with wrapping("--url", f"http://127.0.0.1:{port}/mcp") as wrapper:
         fd = wrapper.stdin.fileno()
         os.set_blocking(fd, False)

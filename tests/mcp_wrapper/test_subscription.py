@@ -1,7 +1,8 @@
 import json
 
+import ports
 import pytest
-from wrapper_harness import Request, free_port, modern, serving, wrapping
+from wrapper_harness import Request, modern, serving, wrapping
 
 ASKED = {"toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["a:\u00e9"]}
 LISTEN = modern("listen:0", "subscriptions/listen", notifications=ASKED)
@@ -38,7 +39,7 @@ def test_a_subscription_stays_open_however_long_nothing_is_said() -> None:
 
 @pytest.mark.requirement("W-04")
 def test_a_subscription_outlives_a_restart_and_the_agent_is_told_to_look_again() -> None:
-    port = free_port()
+    port = ports.free()
     with wrapping("--url", f"http://127.0.0.1:{port}/mcp", "--debug") as wrapper:
         with serving(listening, port):
             wrapper.say(LISTEN)

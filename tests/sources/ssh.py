@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,7 +52,7 @@ def serving(root: Path, folder: Path) -> Iterator[SshServer]:
     for name in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True, timeout=SECONDS)
-    port = _free_port()
+    port = ports.free()
     configuration = folder / "sshd_config"
     configuration.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
@@ -72,11 +74,6 @@ def serving(root: Path, folder: Path) -> Iterator[SshServer]:
         finally:
             process.terminate()
             process.wait(SECONDS)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 import pytest
-from toolman_harness import SCRIPTED, free_port, until
+from toolman_harness import SCRIPTED, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ class World:
     def __init__(
         self, starter: Starter, *layers: dict[str, Any], with_token: bool = True, is_hashed: bool = False
     ) -> None:
-        self.port = free_port()
+        self.port = ports.free()
         token = starter.folder / "token"
         token.write_text(TOKEN)
         digest = hashlib.sha256(TOKEN.encode()).hexdigest()

@@ -3,8 +3,8 @@ from __future__ import annotations
 import errno
 import socket
 
+import ports
 import pytest
-from toolman_harness import free_port
 
 from toolman import listeners
 
@@ -25,7 +25,7 @@ def close(bound: list[socket.socket]) -> None:
 
 
 def test_both_loopback_addresses_are_bound() -> None:
-    port = free_port()
+    port = ports.free()
     bound = listeners.loopback(port)
     assert [each.getsockname()[0] for each in bound] == ["127.0.0.1", "::1"]
     assert reached("127.0.0.1", port)
@@ -35,7 +35,7 @@ def test_both_loopback_addresses_are_bound() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - for a moment
 def test_all_addresses_are_those_of_both_families(host: str) -> None:
-    port = free_port()
+    port = ports.free()
     bound = listeners.address(host, port)
     assert reached("127.0.0.1", port)
     assert reached("::1", port)
@@ -43,7 +43,7 @@ def test_all_addresses_are_those_of_both_families(host: str) -> None:
 
 
 def test_one_address_is_one_address() -> None:
-    port = free_port()
+    port = ports.free()
     bound = listeners.address("::1", port)
     assert not reached("127.0.0.1", port)
     close(bound)
@@ -51,7 +51,7 @@ def test_one_address_is_one_address() -> None:
 
 @pytest.mark.parametrize("taken", ["127.0.0.1", "::1"])
 def test_one_loopback_address_without_the_other_is_not_enough(taken: str) -> None:
-    port = free_port()
+    port = ports.free()
     other = listeners.address(taken, port)
     with pytest.raises(listeners.CannotListenError, match="something else listens there"):
         listeners.loopback(port)
@@ -70,7 +70,7 @@ def test_a_machine_without_one_family_has_the_other(
             raise OSError(errno.EAFNOSUPPORT, "no such family")
         return real(family, kind)
 
-    port = free_port()
+    port = ports.free()
     monkeypatch.setattr(socket, "socket", make)
     bound = listeners.loopback(port)
     assert [each.family for each in bound] == [socket.AF_INET6 if missing == socket.AF_INET else socket.AF_INET]

@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import httpx
+import ports
 import pytest
-from toolman_harness import SCRIPTED, free_port, until
+from toolman_harness import SCRIPTED, until
 
 from toolman import __version__
 
@@ -81,7 +82,7 @@ def test_the_base_needs_msgspec_alone(module: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_it_does_not_start_when_somebody_else_has_one_of_the_addresses(host: str) -> None:
-    port = free_port()
+    port = ports.free()
     with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
         done = toolman("run", "--port", str(port), "--", *SCRIPTED)
     assert done.returncode == 1
@@ -96,7 +97,7 @@ def test_it_binds_the_loopback_addresses_alone(starter: Starter) -> None:
 
 
 def test_a_port_given_on_the_command_line_holds_over_a_change_of_the_file(starter: Starter) -> None:
-    port, path = free_port(), starter.folder / "toolman.json"
+    port, path = ports.free(), starter.folder / "toolman.json"
     path.write_text("{}")
     running = starter.start("serve", "--config", str(path), "--port", str(port))
     running.said(f"listening at http://127.0.0.1:{port}/mcp")
@@ -107,7 +108,7 @@ def test_a_port_given_on_the_command_line_holds_over_a_change_of_the_file(starte
 
 
 def test_the_probes_say_nothing_about_tools_and_servers(starter: Starter) -> None:
-    port = free_port()
+    port = ports.free()
     server = {"name": "git", "upstream": {"kind": "process", "command": ["/no/such/program"]}}
     running, _, _ = starter.serve({"admin": {"host": "127.0.0.1", "port": port}, "servers": [server]})
     for path in ("/livez", "/readyz"):
@@ -196,7 +197,7 @@ def test_an_allow_list_is_suggested_from_the_audit_log_and_never_used_tools_are_
 
 
 def test_awaiting_ends_when_all_required_tools_are_visible(starter: Starter) -> None:
-    port = free_port()
+    port = ports.free()
     server = {"name": "git", "upstream": {"kind": "process", "command": SCRIPTED}}
     config = {"listen": {"port": port}, "servers": [server], "layers": [{"source": "x", "tools": {"deny": ["state"]}}]}
     path = starter.folder / "toolman.json"
@@ -229,7 +230,7 @@ def test_what_can_never_be_there_is_not_awaited(tmp_path: Path, name: str, text:
 
 def test_awaiting_can_be_ended(starter: Starter, tmp_path: Path) -> None:
     path = tmp_path / "toolman.json"
-    path.write_text(json.dumps({"listen": {"port": free_port()}}))
+    path.write_text(json.dumps({"listen": {"port": ports.free()}}))
     waiting = starter.start("await", "--config", str(path))
     until(waiting.audit_file.read_text)
     assert waiting.end() == 143

@@ -15,9 +15,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from toolman.upstreams.kinds import Connectors
-from toolman_harness import SCRIPTED, free_port, until
+from toolman_harness import SCRIPTED, until
 from upstream_harness import eventually, supervised, tool_call
 
 import toolman
@@ -251,7 +252,7 @@ time.sleep(1000)
 def test_a_server_that_takes_toolmans_port_when_it_is_killed_loses_it_again(
     starter: Starter, container: Container
 ) -> None:
-    port = free_port()
+    port = ports.free()
     thief = ["env", "-i", "setsid", sys.executable, "-c", THIEF, str(port)]  # else it would end with its server
     container.command = ["/bin/sh", "-c", f'{shlex.join(thief)} & exec "$@"', "sh", *SCRIPTED]
     container.start()

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import ports
 import pytest
-from toolman_harness import HEADERS, LIMIT, SCRIPTED, Client, Starter, free_port, is_alive, until
+from toolman_harness import HEADERS, LIMIT, SCRIPTED, Client, Starter, is_alive, until
 
 from toolman import config, server
 
@@ -203,7 +204,7 @@ def test_it_is_served_over_tls(starter: Starter, tmp_path: Path) -> None:
     command = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -days 1 -subj /CN=localhost"
     extension = ["-addext", "subjectAltName=DNS:localhost"]
     subprocess.run([*command.split(), *extension], check=True, capture_output=True, timeout=LIMIT)
-    port = free_port()
+    port = ports.free()
     path = tmp_path / "toolman.json"
     listen = {"port": port, "tls": {"certificate": str(certificate), "key": str(key)}}
     path.write_text(json.dumps({"listen": listen, "servers": [SERVER]}))
@@ -220,7 +221,7 @@ def test_it_is_served_over_tls(starter: Starter, tmp_path: Path) -> None:
 @pytest.mark.requirement("T-32")
 def test_a_certificate_that_cannot_be_used_is_named(starter: Starter, tmp_path: Path) -> None:
     path = tmp_path / "toolman.json"
-    path.write_text(json.dumps({"listen": {"port": free_port(), "tls": {"certificate": "/none", "key": "/none"}}}))
+    path.write_text(json.dumps({"listen": {"port": ports.free(), "tls": {"certificate": "/none", "key": "/none"}}}))
     toolman = starter.start("serve", "--config", str(path))
     assert toolman.process.wait(LIMIT) == 1
     assert "listen.tls cannot be used" in toolman.log
@@ -229,7 +230,7 @@ def test_a_certificate_that_cannot_be_used_is_named(starter: Starter, tmp_path: 
 @pytest.mark.requirement("T-30")
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_the_probes_answer_on_both_families_and_not_on_the_port_of_agents(starter: Starter, host: str) -> None:
-    port = free_port()
+    port = ports.free()
     _, client, _ = starter.serve({"servers": [SERVER], "admin": {"port": port}})
     for path in ("livez", "readyz"):
         assert httpx.get(f"http://{host}:{port}/{path}").text == "ok\n"

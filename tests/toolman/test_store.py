@@ -7,8 +7,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
-from toolman_harness import LIMIT, free_port, until
+from toolman_harness import LIMIT, until
 
 from toolman import sessions, store
 
@@ -25,7 +26,7 @@ class Server:
     """A real Redis that can be ended and begun again."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = free_port()
+        self.port = ports.free()
         self._folder = folder
         self._options = options
         self.process: subprocess.Popen[bytes] | None = None

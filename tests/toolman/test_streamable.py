@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from scripted_server import handshake, serving
 from toolman.upstreams import Failure, supervisor
 from toolman.upstreams.streamable import HttpConnector
 from toolman.upstreams.web import recovery
-from toolman_harness import free_port
 from upstream_harness import Events, Upstream, supervised, tool_call
 from web_harness import DISCOVERED, configured, connected, modern, official, refuse
 
@@ -93,7 +93,7 @@ async def test_silence_is_an_error_and_never_taken_for_an_older_server() -> None
 
 async def test_nobody_there_is_an_error() -> None:
     with pytest.raises(Failure, match=r"cannot connect to http://127.0.0.1:.*nobody listens there"):
-        await HttpConnector(configured(f"http://127.0.0.1:{free_port()}/mcp")).connect(Events(), b"{}")
+        await HttpConnector(configured(f"http://127.0.0.1:{ports.free()}/mcp")).connect(Events(), b"{}")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_a_legacy_server_that_does_not_open_a_session_is_an_error(
     ],
 )
 async def test_servers_of_the_official_sdk_are_listed_and_called(habits: list[str], version: str) -> None:
-    port = free_port()
+    port = ports.free()
     kind = "sse" if "sse" in habits else "http"
     async with official(port, *habits), supervised(configured(f"http://127.0.0.1:{port}/mcp", kind=kind)) as far:
         assert await far.watching.until("offered") == ["work", "slow", "pid"]
@@ -151,7 +151,7 @@ async def test_a_server_that_is_killed_and_started_again_goes_on(
 ) -> None:
     monkeypatch.setattr(recovery, "CHECKS", (0.01,) * 1000)
     monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
-    port = free_port()
+    port = ports.free()
     kind = "sse" if "sse" in habits else "http"
     async with (
         official(port, *habits) as first,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+import ports
 import pytest
 from injection_world import INJECTING, POD, InjectionWorld, Registered
 from lab.processes import poll
@@ -46,14 +46,9 @@ class Api:
         return found
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def api() -> Api:
-    return Api(_free_port())
+    return Api(ports.free())
 
 
 def _settings(api: Api) -> Any:  # noqa: ANN401

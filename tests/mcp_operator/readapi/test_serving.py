@@ -9,6 +9,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import httpx
+import ports
 import pytest
 import uvicorn
 from agent_world import SETTINGS
@@ -36,11 +37,6 @@ def api(tmp_path: Path) -> Kubernetes:
     return kube.connect_as_person(str(config))[0]
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def _certificate(folder: Path) -> tuple[Authority, Path, Path]:
     authority = Authority(folder / "pki")
     authority.create()
@@ -54,7 +50,7 @@ def test_it_is_not_served_unless_a_port_is_set(api: Kubernetes) -> None:
 
 
 def test_it_answers_without_tls_and_warns_of_that(api: Kubernetes, caplog: pytest.LogCaptureFixture) -> None:
-    chosen = dataclasses.replace(SETTINGS, read_api_port=_free_port())
+    chosen = dataclasses.replace(SETTINGS, read_api_port=ports.free())
     with serving.answering(chosen, api) as port:
         assert httpx.get(f"http://127.0.0.1:{port}/api/v1/servers", timeout=30).status_code == 401
     assert "callers' tokens can be read on their way" in caplog.text
@@ -63,7 +59,7 @@ def test_it_answers_without_tls_and_warns_of_that(api: Kubernetes, caplog: pytes
 
 
 def test_a_cluster_that_does_not_answer_is_said_to_be_away(api: Kubernetes) -> None:
-    chosen = dataclasses.replace(SETTINGS, read_api_port=_free_port())
+    chosen = dataclasses.replace(SETTINGS, read_api_port=ports.free())
     with serving.answering(chosen, api) as port:
         headers = {"Authorization": "Bearer x"}
         answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/servers", headers=headers, timeout=30)
@@ -73,7 +69,7 @@ def test_a_cluster_that_does_not_answer_is_said_to_be_away(api: Kubernetes) -> N
 def test_it_answers_with_tls(api: Kubernetes, tmp_path: Path) -> None:
     authority, certificate, key = _certificate(tmp_path)
     chosen = dataclasses.replace(
-        SETTINGS, read_api_port=_free_port(), read_api_certificate=str(certificate), read_api_key=str(key)
+        SETTINGS, read_api_port=ports.free(), read_api_certificate=str(certificate), read_api_key=str(key)
     )
     with serving.answering(chosen, api) as port:
         trusting = ssl.create_default_context(cafile=str(authority.certificate))
