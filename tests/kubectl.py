@@ -6,6 +6,7 @@ import atexit
 import json
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 """For one command; waits give their own."""
+NO_CONDITIONS = ".status.conditions accessor error"
+"""What ``kubectl wait`` says of an object that has none yet, instead of waiting."""
 
 
 _OWN_CACHE = tempfile.TemporaryDirectory(prefix="kubectl-")
@@ -63,10 +66,15 @@ class Kubectl:
 
     def wait(self, kind: str, name: str, condition: str, seconds: float = 120) -> None:
         """Wait for a condition such as ``condition=Ready`` or ``delete``; on failure say what the object looks like."""
-        try:
-            self("wait", f"--for={condition}", f"{kind}/{name}", f"--timeout={seconds:.0f}s", seconds=seconds + 10)
-        except KubectlError as error:
-            raise KubectlError(f"{error}\n{self('describe', kind, name)}") from error
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self("wait", f"--for={condition}", f"{kind}/{name}", f"--timeout={seconds:.0f}s", seconds=seconds + 10)
+            except KubectlError as error:
+                if NO_CONDITIONS in str(error) and time.monotonic() < deadline:
+                    continue
+                raise KubectlError(f"{error}\n{self('describe', kind, name)}") from error
+            return
 
     def exec(self, pod: str, container: str, *command: str, seconds: float = SECONDS) -> str:
         """Run a command in a container."""
