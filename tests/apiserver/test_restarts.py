@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kubectl import Kubectl
     from mcp_operator.access import Access
     from mcp_operator.cluster import Manifest
-    from operator_processes import Operator
+    from operator_processes import Operator, Operators
     from spare_apiserver import SpareApiServer
 
 pytestmark = [pytest.mark.apiserver]
@@ -26,6 +26,8 @@ COLLECTED = 60.0
 """Seconds for the cluster's own controllers to remove a namespace with everything in it."""
 QUIET = 5.0
 """Seconds in which nothing happens: several times those after which something that failed is tried again first."""
+ATTEMPTS = 3
+"""At an outage that is shorter than a Lease, which on a busy machine not every one is."""
 PLURALS = ("mcpservers", "mcpagents", "toolpolicies")
 
 
@@ -51,22 +53,12 @@ def test_what_was_deleted_while_watches_expired_is_missed_by_nobody(
     own_apiserver: SpareApiServer, tmp_path: Path
 ) -> None:
     with own_apiserver.namespace("expired") as kubectl, operators(own_apiserver, tmp_path) as started:
-        operator = started.start(TOOLMAN_LOG_LEVEL="DEBUG")
-        kubectl.apply(server("one"), agent("dev", "one"), agent("other", "one"), policy("strict"))
-        wait(lambda: "drop_*" in _config(kubectl, "dev"))
-        (tmp_path / "hold").touch()
-        kubectl.apply(server("building"))
-        building = kubectl.get("mcpserver", "building")["metadata"]["uid"]
-        wait(lambda: f"{building} START" in started.builds)
-        time.sleep(QUIET)  # nothing is due any more that would look at it for another reason
-
-        own_apiserver.stop_api()
-        own_apiserver.forget("mcpservers", kubectl.namespace, "building")
-        own_apiserver.forget("mcpagents", kubectl.namespace, "other")
-        own_apiserver.forget("toolpolicies", "", "strict")
-        own_apiserver.start_api()
-        assert operator.process.poll() is None, "the Lease was not renewed in time: this is another test"
-        wait(lambda: f"{building} CANCELLED" in started.builds)
+        for _ in range(ATTEMPTS):
+            operator, building = _delete_unseen(own_apiserver, kubectl, started)
+            wait(lambda: _has_ended(operator) or f"{building} CANCELLED" in started.builds)  # noqa: B023 - at once
+            if not _has_ended(operator):
+                break
+        assert not _has_ended(operator), "the API server was away for too long, each time: there was no watch to expire"
         wait(lambda: "drop_*" not in _config(kubectl, "dev"))
         # Its Pod is the garbage collector's to remove, which does not run here: nobody may make it anew.
         kubectl("delete", "pod", "other", "--grace-period=0", "--force")
@@ -192,6 +184,29 @@ def test_nothing_has_a_finalizer_and_a_namespace_goes_while_no_operator_runs(
 
         own_apiserver.collect()
         kubectl("delete", "namespace", kubectl.namespace, f"--timeout={COLLECTED:.0f}s", seconds=COLLECTED + 10)
+
+
+def _delete_unseen(api: SpareApiServer, kubectl: Kubectl, started: Operators) -> tuple[Operator, str]:
+    """Delete what an operator knows while no API server runs; give it, and the UID of the server that it builds."""
+    operator = started.start(TOOLMAN_LOG_LEVEL="DEBUG")
+    kubectl.apply(server("one"), agent("dev", "one"), agent("other", "one"), policy("strict"))
+    wait(lambda: "drop_*" in _config(kubectl, "dev"))
+    (started.folder / "hold").touch()
+    kubectl.apply(server("building"))
+    building = str(kubectl.get("mcpserver", "building")["metadata"]["uid"])
+    wait(lambda: f"{building} START" in started.builds)
+    time.sleep(QUIET)  # nothing is due any more that would look at it for another reason
+    api.stop_api()
+    api.forget("mcpservers", kubectl.namespace, "building")
+    api.forget("mcpagents", kubectl.namespace, "other")
+    api.forget("toolpolicies", "", "strict")
+    api.start_api()
+    return operator, building
+
+
+def _has_ended(operator: Operator) -> bool:
+    """Say whether it could not renew its Lease in time, and ended."""
+    return operator.process.poll() is not None
 
 
 def _expired(operator: Operator) -> set[str]:

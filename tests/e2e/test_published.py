@@ -58,12 +58,7 @@ def test_a_server_that_ends_at_what_it_does_not_know_and_writes_a_file_works_in_
         kubectl.apply(_object("MCPServer", "sqlite", {"source": {"pypi": PACKAGE}}))
         kubectl.wait(SERVERS, "sqlite", "condition=Ready", SECONDS)
         image = kubectl.get(SERVERS, "sqlite")["status"]["image"]["reference"]
-        sleeping = {
-            "name": "agent",
-            "image": image,
-            "command": ["sleep", "1000"],
-            "securityContext": {"runAsUser": 1000},
-        }
+        sleeping = {"name": "agent", "image": image, "command": ["sleep", "1000"], "securityContext": UNPRIVILEGED}
         template = {"spec": {"terminationGracePeriodSeconds": 1, "containers": [sleeping]}}
         kubectl.apply(_object("MCPAgent", "dba", {"servers": [{"name": "sqlite"}], "template": template}))
         kubectl.wait(AGENTS, "dba", "condition=Ready", SECONDS)

@@ -55,10 +55,9 @@ ASIDE = (
     f"mkdir -p {OWN}{APP} && tar -cf {_PACKED} -C {APP} --exclude=node_modules ."
     f" && tar -xpf {_PACKED} -C {OWN}{APP} && rm {_PACKED}"
 )
-"""Puts aside what was built, for a stage that goes on from one with all that is installed."""
+"""As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
 KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it stays in the image.",))
 """Instead of pruning: the image is larger, and works."""
-"""As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
 
 
 class Work(NamedTuple):
