@@ -12,9 +12,8 @@ from mcp_operator.models.source import ConfigMapName, KeyRef, SecretName
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _MARKS = {
-    "type": "object",
+    **_TEXTS,
     "maxProperties": 64,
-    "additionalProperties": {"type": "string", "maxLength": 4096},
     **cel(("self.all(key, !key.startsWith('toolman.dev/'))", "toolman.dev/ is the operator's own")),
 }
 _OPEN_LIST = {"type": "array", "maxItems": 64, "items": _OPEN}
