@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["sources.fixtures"]
 
-LIMITS = {"e2e": 900, "integration": 600, "apiserver": 600, "": 120}
+LIMITS = {"tools": 3600, "e2e": 900, "integration": 600, "apiserver": 600, "": 120}
 """Seconds for a test, and for its fixtures, by marker: far beyond what any needs, so that nothing hangs for good."""
 ENGINE_SECONDS = 120
 """Of silence in one answer of the engine."""

@@ -276,6 +276,54 @@ def test_a_file_that_a_server_brings_along_and_may_not_change_is_not_replaced_by
     assert "It writes /app/own.json" in error.hint
 
 
+LACKING = """
+import json
+import pathlib
+import sys
+
+INFO = {"name": "x", "version": "1"}
+ANSWERS = {
+    "initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": INFO},
+    "tools/list": {"tools": [{"name": (pathlib.Path(__file__).parent / "words.txt").read_text().strip()}]},
+}
+
+
+def main():
+    for line in sys.stdin:
+        call = json.loads(line)
+        if "id" in call:
+            print(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": ANSWERS[call["method"]]}), flush=True)
+"""
+"""A server by hand, which reads a file of its repository when it is imported."""
+WHEEL = """
+[project]
+name = "x"
+version = "1"
+[project.scripts]
+x = "x:main"
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[tool.setuptools]
+packages = ["x"]
+include-package-data = false
+"""
+
+
+@pytest.mark.requirement("B-15")
+def test_a_project_whose_wheel_lacks_files_that_it_reads_is_started_from_its_sources(
+    builder: Builder, git_server: GitServer
+) -> None:
+    files = {"pyproject.toml": WHEEL, "src/x/__init__.py": LACKING, "src/x/words.txt": "speak\n"}
+    files["pyproject.toml"] += 'package-dir = {"" = "src"}\n'
+
+    result = builder.build(server(git_server, "lacks-files", files))
+
+    assert [tool.name for tool in result.tools] == ["speak"]
+    assert [line for line in result.warnings if "started from its sources" in line and "words.txt" in line]
+    assert shell(builder, result.image_id, "cat /app/src/x/words.txt") == "speak"
+
+
 @pytest.mark.requirement("F-08")
 def test_a_registry_that_is_not_there_is_said_and_nothing_is_kept(builder: Builder, git_server: GitServer) -> None:
     error = builder.fail(git_server.url("weather.git"), repository="127.0.0.1:1/x/weather")

@@ -66,6 +66,19 @@ def test_what_an_earlier_operator_left_is_removed_before_anything_is_built(monke
     assert builder.closed
 
 
+@pytest.mark.requirement("O-32")
+def test_guards_of_servers_that_went_while_no_operator_ran_may_ask_nothing_any_more() -> None:
+    cluster, builder = Watched(), Builder()
+    cluster.add(SERVER, "one", {"source": {"git": {"url": "https://git.test/one"}}})
+    accounts = [{"kind": "ServiceAccount", "name": name, "namespace": "team"} for name in ("one-guard", "gone-guard")]
+    cluster.binding["subjects"] = accounts
+    running = Runtime(SETTINGS, cluster, builder)
+    running.start()
+    assert cluster.ready.wait(BOUND)
+    running.stop()
+    assert cluster.binding["subjects"] == accounts[:1]
+
+
 @pytest.mark.requirement("F-08")
 def test_every_server_is_looked_at_when_the_base_images_are_known() -> None:
     cluster, builder = Watched(), Builder()

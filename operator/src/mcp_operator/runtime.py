@@ -19,6 +19,7 @@ from mcp_operator.own_writes import NotedCluster, OwnWrites
 from mcp_operator.reconcile import namespace
 from mcp_operator.reconcile.agent import AgentReconciler
 from mcp_operator.reconcile.enforcement import Enforcer
+from mcp_operator.reconcile.guard_binding import GuardBinding
 from mcp_operator.reconcile.image_step import Images
 from mcp_operator.reconcile.lookups import Lookups, Threads
 from mcp_operator.reconcile.namespace import NamespaceReconciler
@@ -175,6 +176,7 @@ class _Sweep:
         self._builds = builds
 
     def reconcile(self, _namespace: str, _name: str, /) -> float | None:
+        GuardBinding(self._api).tidy()
         alive = {raw["metadata"]["uid"] for raw in self._api.list(SERVER)}
         try:
             self._builder.sweep(alive)

@@ -152,6 +152,17 @@ def test_packages_of_the_system_are_added_to_those_that_were_found_to_be_needed(
     assert " libpq5 " in planned(folder, Bases(), system_packages=("libpq5",)).dockerfile
 
 
+@pytest.mark.requirement("B-02")
+def test_packages_of_the_system_that_a_dockerfile_of_ones_own_does_not_get_are_a_warning(folder: Path) -> None:
+    (folder / "Dockerfile").write_text(DOCKERFILE.format(base="python:3.9"))
+    heard = Heard()
+
+    made = planned(folder, Bases(), heard, runtime="dockerfile", system_packages=("libpq5",))
+
+    assert ["spec.build.systemPackages has no effect" in line for line in made.checkout.warnings] == [True]
+    assert made.checkout.warnings[0] in heard.lines
+
+
 def test_a_folder_that_is_not_in_the_source_is_said(folder: Path) -> None:
     with pytest.raises(BuildError, match="no folder other") as caught:
         planned(folder, Bases(), source=DirectorySource(directory=str(folder), path="other"))

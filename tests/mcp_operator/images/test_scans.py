@@ -67,12 +67,14 @@ def test_what_is_not_installed_is_said_and_the_image_not_even_written_down(tools
     assert scans.lint("FROM x", Budget(30)).lines() == ["dockerfile scan: not run: install hadolint"]
 
 
-def test_a_scanner_gets_a_file_and_none_of_our_environment(tools: Path, tmp_path: Path) -> None:
+def test_a_scanner_gets_a_file_and_none_of_our_environment_and_is_to_tell_nobody(tools: Path, tmp_path: Path) -> None:
     install(tools, "trivy", f"env >{tmp_path}/env; cat image.tar >{tmp_path}/image; pwd >{tmp_path}/where; echo '{{}}'")
     _, engine = image()
 
     assert (tmp_path / "image").read_text() == "sha256:1"
-    assert "s3cr3t" not in (tmp_path / "env").read_text()
+    environment = (tmp_path / "env").read_text()
+    assert "s3cr3t" not in environment
+    assert "TRIVY_DISABLE_TELEMETRY=true" in environment.splitlines()
     assert engine.saved == 1
     assert not Path((tmp_path / "where").read_text().strip()).exists()
 

@@ -15,6 +15,7 @@ from mcp_operator.images import (
     context,
     diagnosis,
     dockerfile,
+    from_sources,
     otherwise,
     publish,
     redact,
@@ -80,7 +81,7 @@ class Job:
             plan, built = otherwise.build(plan, self._build, self._log, self._warn)
             if plan.recipe:
                 self._planned_as = dockerfile.planned(plan.recipe.language, plan.candidate.hints)
-            record = self._verify(plan, built)
+            plan, built, record = self._verified(plan, built)
             image = self._describe(self._linked(built, self._links) or built, record, publisher.key)
             found = self._scan(plan, image)
             reference, names_given = self._publish(plan, publisher, image, record, undo)
@@ -144,6 +145,21 @@ class Job:
         if not image:
             raise BuildFailedError("Docker gave no image")
         return image
+
+    def _verified(self, plan: Plan, image: str) -> tuple[Plan, str, Record]:
+        try:
+            return plan, image, self._verify(plan, image)
+        except BuildError as error:
+            other = from_sources.instead(plan, error.log_tail)
+            if not other:
+                raise
+            plan, why = other
+            self._warn(why)
+            try:
+                plan, image = otherwise.build(plan, self._build, self._log, self._warn)
+                return plan, image, self._verify(plan, image)
+            except BuildError:
+                raise error from None
 
     def _verify(self, plan: Plan, image: str) -> Record:
         candidate = plan.candidate

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from mcp_operator.settings import Settings
 
 _OCI = "org.opencontainers.image"
+_UNUSED_PACKAGES = (
+    "spec.build.systemPackages has no effect: the Dockerfile is the repository's own, which has to install them"
+)
 _VERSION = re.compile(r"v?\d[\w.+-]{0,60}\Z", re.ASCII)
 
 
@@ -54,6 +57,7 @@ class Plan:
         version: Of the project; empty if it has none.
         recipe: What the text was written from; None where the Dockerfile is the repository's own.
         render: Writes it.
+        again: Gives the recipe for the same project with other facts.
     """
 
     checkout: Checkout
@@ -63,6 +67,7 @@ class Plan:
     version: str = ""
     recipe: Recipe | None = None
     render: Callable[[Recipe], str] = _nothing
+    again: Callable[[Candidate], Recipe] | None = None
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -158,6 +163,7 @@ def make(
         version=version,
         recipe=recipe,
         render=render,
+        again=functools.partial(chosen.recipe, checkout=checkout),
     )
 
 
@@ -182,7 +188,10 @@ def read(
     for line in checkout.warnings:
         progress.log(redact.line(line))
     candidate = checkout.package or _detect(request, checkout, path)
-    if request.system_packages:
+    if request.system_packages and isinstance(candidate.facts, DockerfileFacts):
+        progress.log(_UNUSED_PACKAGES)
+        checkout = dataclasses.replace(checkout, warnings=(*checkout.warnings, _UNUSED_PACKAGES))
+    elif request.system_packages:
         wanted = dict.fromkeys((*candidate.system_packages, *request.system_packages))
         named = request.system_packages
         candidate = dataclasses.replace(candidate, system_packages=tuple(wanted), build_packages=named)

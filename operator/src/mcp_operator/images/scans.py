@@ -32,7 +32,13 @@ MAX_IMAGE = 8 * 1024**3
 _PASSED_ON = ("PATH", "HOME", "XDG_CACHE_HOME", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "LANG")
 """Of our environment. Nothing else: scanners read strangers' files, and ours may have tokens."""
 _TRIVY_VARIABLES = ("TRIVY_CACHE_DIR", "TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "TRIVY_OFFLINE_SCAN")
-_TRIVY = ("image", "--quiet", "--skip-version-check", "--disable-telemetry", "--cache-backend", "memory")
+_TRIVY = ("image", "--quiet", "--cache-backend", "memory")
+_SILENT = {
+    "SYFT_CHECK_FOR_APP_UPDATE": "false",
+    "TRIVY_SKIP_VERSION_CHECK": "true",
+    "TRIVY_DISABLE_TELEMETRY": "true",
+}
+"""They tell nobody what they scan. Variables, as versions that do not know such an option end at it."""
 _INSTALL: dict[Kind, str] = {
     "dockerfile": "hadolint",
     "secrets": "trivy",
@@ -235,4 +241,4 @@ def _run(argv: tuple[str, ...], folder: Path, budget: Budget) -> Finished | str:
 
 def _environment() -> Mapping[str, str]:
     passed = {name: os.environ[name] for name in (*_PASSED_ON, *_TRIVY_VARIABLES) if name in os.environ}
-    return {**passed, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    return {**passed, **_SILENT}

@@ -50,6 +50,14 @@ class GuardBinding:
             if raw is not None and kept != subjects:
                 self._api.patch_guard_binding(raw, kept)
 
+    def tidy(self) -> None:
+        """Leave out accounts of servers that went while no operator ran."""
+        with self._lock:
+            raw = self._api.guard_binding()
+            subjects = list((raw or {}).get("subjects") or [])
+            if raw is not None and subjects and (kept := self._alive(subjects)) != subjects:
+                self._api.patch_guard_binding(raw, kept)
+
     def _alive(self, subjects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Leave out accounts of servers that went while nobody looked: somebody else might make one of that name."""
         servers = [raw["metadata"] for raw in self._api.list(SERVER)]

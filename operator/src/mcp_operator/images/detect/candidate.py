@@ -94,6 +94,7 @@ class PythonFacts:
         workspace: Other projects of the repository are installed with it.
         backend: What its build asks for, if that can be had before the sources are there.
         listed: Its build takes those files for its own that git knows.
+        editable: It is installed as a link to its sources.
         old_sdk: Its sources are for version 1 of the SDK, and its manifests would take version 2 as well.
     """
 
@@ -109,6 +110,7 @@ class PythonFacts:
     workspace: bool = False
     backend: tuple[str, ...] = ()
     listed: bool = False
+    editable: bool = False
     old_sdk: bool = False
 
 

@@ -132,7 +132,10 @@ class _Steps:
     @property
     def _prepared(self) -> bool:
         """What builds the project is there before its sources. Others of a workspace may be built by something else."""
-        return bool(self._facts.backend and self._facts.manifests and self._facts.package) and not self._facts.workspace
+        facts = self._facts
+        # To make a link, it may ask for more than its manifest says.
+        wanted = facts.package and not facts.workspace and not facts.editable
+        return bool(facts.backend and facts.manifests) and wanted
 
     def _with_backend(self, first: Stage) -> Stage:
         """Fetch what builds the project where its dependencies are fetched: a changed line needs no network."""
@@ -167,7 +170,7 @@ class _Steps:
     def _sync(self, *more: str) -> Run:
         # .python-version is a wish of the author's machine; UV_PYTHON wins over it.
         extras = (word for name in self._facts.extras for word in ("--extra", name))
-        words = ("--no-dev", "--no-editable", *extras, *more)
+        words = ("--no-dev", *(() if self._facts.editable else ("--no-editable",)), *extras, *more)
         frozen = ("uv", "sync", "--frozen", *words)
         # A lock may be out of date, or name what was unpublished; then the time limit is the next best.
         kept = Run(("uv", "sync", *words), why=(KEPT,))
@@ -193,7 +196,8 @@ class _Steps:
             wanted = facts.package or facts.workspace or not facts.manifests
             return self._built(self._sync()) if wanted else None
         extras = f"[{','.join(facts.extras)}]" if facts.extras else ""
-        return self._built(self._install(*self._requirements(), f".{extras}")) if facts.package else None
+        link = ("--editable",) if facts.editable else ()
+        return self._built(self._install(*self._requirements(), *link, f".{extras}")) if facts.package else None
 
     def _built(self, isolated: Run) -> Run:
         """Give the step that builds the project with what was fetched for that before."""
