@@ -71,6 +71,7 @@ def test_guards_of_servers_that_went_while_no_operator_ran_may_ask_nothing_any_m
     cluster, builder = Watched(), Builder()
     cluster.add(SERVER, "one", {"source": {"git": {"url": "https://git.test/one"}}})
     accounts = [{"kind": "ServiceAccount", "name": name, "namespace": "team"} for name in ("one-guard", "gone-guard")]
+    assert cluster.binding
     cluster.binding["subjects"] = accounts
     running = Runtime(SETTINGS, cluster, builder)
     running.start()
