@@ -76,34 +76,50 @@ def push(registry: str, data: bytes) -> dict[str, Any]:
     return {"digest": digest, "size": len(data)}
 
 
-def test_trivy_finds_a_secret_and_a_vulnerability_and_lists_what_there_is(
-    command: Command, folder: Path, database: str, tmp_path: Path
-) -> None:
-    (folder / "settings.py").write_text(f'AWS_ACCESS_KEY_ID = "{KEY}"\n')
-    environ = {
-        "PATH": f"{compiled('trivy', 'github.com/aquasecurity/trivy/cmd/trivy').parent}:{os.environ['PATH']}",
+@pytest.fixture
+def trivy(database: str, tmp_path: Path) -> dict[str, str]:
+    """Give the environment in which Trivy is installed."""
+    program = compiled("trivy", "github.com/aquasecurity/trivy/cmd/trivy")
+    return {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
         "TRIVY_DB_REPOSITORY": database,
         "TRIVY_CACHE_DIR": str(tmp_path / "cache"),
     }
+
+
+def test_trivy_finds_a_vulnerability_and_lists_what_there_is(
+    command: Command, folder: Path, trivy: dict[str, str]
+) -> None:
     kinds = [word for kind in ("secrets", "sbom", "vulnerabilities") for word in ("--scan", kind)]
 
-    document = command.build("--dir", str(folder), *kinds, **environ)
+    document = command.build("--dir", str(folder), *kinds, **trivy)
 
     scans = {scan["kind"]: scan for scan in document["scans"]}
-    assert {(scan["ran"], scan["tool"]) for scan in document["scans"]} == {(True, "trivy")}
-    assert len(scans) == 3
-    assert [(each["rule"], each["severity"]) for each in scans["secrets"]["findings"]] == [
-        ("aws-access-key-id", "CRITICAL")
-    ]
+    assert {kind: (scan["ran"], scan["tool"]) for kind, scan in scans.items()} == dict.fromkeys(scans, (True, "trivy"))
+    assert scans["secrets"]["findings"] == []
     assert [each["rule"] for each in scans["vulnerabilities"]["findings"]] == ["CVE-2099-0001"]
-    assert json.loads(scans["sbom"]["document"])["bomFormat"] == "CycloneDX"
-    assert KEY not in json.dumps(document)
+    bill = scans["sbom"]["document"]
+    assert bill["bomFormat"] == "CycloneDX"
+    assert "bash" in {each["name"] for each in bill["components"]}
 
-    stopped = command.run(
-        "build", "--dir", str(folder), "--severity", "CRITICAL", *kinds, "--output", "json", **environ
-    )
-    assert stopped.returncode == 1
-    assert json.loads(stopped.stdout)["error"]["reason"] == "ScanFailed"
+    (folder / "more.py").touch()
+    gated = ("--dir", str(folder), "--scan", "vulnerabilities", "--severity", "CRITICAL", "--output", "json")
+    stopped = json.loads(command.run("build", *gated, **trivy).stdout)["error"]
+    assert (stopped["reason"], stopped["message"]) == ("ScanFailed", "1 vulnerability in the image")
+
+
+def test_trivy_finds_a_secret_which_stops_the_build_and_is_not_told(
+    command: Command, folder: Path, trivy: dict[str, str]
+) -> None:
+    (folder / "settings.py").write_text(f'AWS_ACCESS_KEY_ID = "{KEY}"\n')
+
+    done = command.run("build", "--dir", str(folder), "--scan", "secrets", "--output", "json", **trivy)
+
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert (error["reason"], error["message"]) == ("ScanFailed", "1 secret in the image")
+    assert error["log"] == ["CRITICAL aws-access-key-id /app/settings.py:1: AWS Access Key ID"]
+    assert KEY not in done.stdout + done.stderr
 
 
 @pytest.fixture

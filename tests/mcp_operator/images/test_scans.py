@@ -137,7 +137,7 @@ def finding(severity: str) -> Finding:
 def test_a_gate_stops_what_is_as_bad_or_worse_and_names_it() -> None:
     scans.gate(vulnerable("MEDIUM"), "HIGH")
     for severity in ("HIGH", "CRITICAL"):
-        with pytest.raises(BuildError, match="1 vulnerabilities") as caught:
+        with pytest.raises(BuildError, match="1 vulnerability in") as caught:
             scans.gate(vulnerable(severity), "HIGH")
         assert "CVE-1 zlib" in caught.value.log_tail
     scans.gate(vulnerable("CRITICAL"), "")
@@ -147,7 +147,7 @@ def test_a_gate_stops_secrets_unless_told_otherwise(tools: Path) -> None:
     install(tools, "trivy", f"echo '{json.dumps(LEAK)}'")
     found, _ = image()
 
-    with pytest.raises(BuildError, match="1 secrets in the image"):
+    with pytest.raises(BuildError, match="1 secret in the image"):
         scans.gate(found, "")
     scans.gate(found, "", secrets=False)
 

@@ -149,7 +149,8 @@ def gate(scans: Iterable[Scan], severity: str, *, secrets: bool = True) -> None:
 
 
 def _stopped(scan: Scan, bad: list[Finding], hint: str) -> BuildError:
-    said = f"{len(bad)} {scan.kind} in the image" if bad else f"the scan for {scan.kind} did not run: {scan.note}"
+    found = scan.kind if len(bad) > 1 else {"secrets": "secret", "vulnerabilities": "vulnerability"}.get(scan.kind)
+    said = f"{len(bad)} {found} in the image" if bad else f"the scan for {scan.kind} did not run: {scan.note}"
     return BuildError(
         TOO_BAD,
         said,

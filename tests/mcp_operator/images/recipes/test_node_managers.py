@@ -291,8 +291,8 @@ def test_what_is_gone_altogether_is_left_out_where_it_only_builds_or_others_want
 
     assert without
     assert [" ".join(words) for words in without.before] == [
-        "npm pkg delete --workspaces --include-workspace-root devDependencies[b.c]",
-        "npm pkg delete --workspace p/y dependencies[b.c]",
+        "npm pkg delete --force --workspaces --include-workspace-root devDependencies[b.c]",
+        "npm pkg delete --force --workspace p/y dependencies[b.c]",
         "npm install --package-lock-only --ignore-scripts",
     ]
     assert without.why[-1] == "b.c is gone: without it."
@@ -331,8 +331,8 @@ def test_a_package_that_is_gone_is_left_out_of_a_pnpm_workspace_but_for_what_the
 
     assert without
     assert [" ".join(words) for words in without.before] == [
-        "pnpm --recursive --include-workspace-root exec npm pkg delete devDependencies[@a/b]",
-        "pnpm --filter !{.}... --include-workspace-root exec npm pkg delete dependencies[@a/b]",
+        "pnpm --recursive --include-workspace-root exec npm pkg delete --force devDependencies[@a/b]",
+        "pnpm --filter !{.}... --include-workspace-root exec npm pkg delete --force dependencies[@a/b]",
         "pnpm install --lockfile-only --no-frozen-lockfile",
     ]
     assert without.folder == "p/x"

@@ -43,11 +43,12 @@ _OWN_SCRIPTS = """/"scripts" *:/,/^[[:space:]]*}/ s/"(preinstall|install|postins
 """Gives the install scripts of a package.json another name, so that they do not run. For ``sed -E``."""
 _MEMBER = ("pnpm", "--filter", "{.}...", "--include-workspace-root")
 _EVERY = {
-    "pnpm": ("pnpm", "--recursive", "--include-workspace-root", "exec", "npm", "pkg", "delete"),
-    "npm": ("npm", "pkg", "delete", "--workspaces", "--include-workspace-root"),
+    "pnpm": ("pnpm", "--recursive", "--include-workspace-root", "exec", "npm", "pkg", "delete", "--force"),
+    "npm": ("npm", "pkg", "delete", "--force", "--workspaces", "--include-workspace-root"),
 }
 """How keys are taken out of all manifests of a workspace; that of pnpm is no workspace to the others."""
-_ONE = ("npm", "pkg", "delete")
+_ONE = ("npm", "pkg", "delete", "--force")
+"""By force, as npm refuses to touch a manifest that asks for another manager (``devEngines``)."""
 CLEAN = Run(("find", ".", "-name", "node_modules", "-prune", "-exec", "rm", "-rf", "{}", "+"))
 """What is installed comes from another stage."""
 _PACKED = "/tmp/own.tar"  # noqa: S108 - inside the builder stage, which is thrown away
