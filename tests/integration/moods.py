@@ -57,6 +57,9 @@ def stdio() -> None:
     """Serve on stdin and stdout."""
     for line in sys.stdin:
         reply = answer(json.loads(line))
+        if MOOD == "gives-up" and eras:
+            print("one line for people\n" + json.dumps(reply), flush=True)
+            sys.exit(3)
         if reply:
             print(json.dumps(reply), flush=True)
 

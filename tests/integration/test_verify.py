@@ -220,6 +220,15 @@ def test_the_last_lines_of_a_server_that_does_not_start_are_the_error_without_it
 
 
 @pytest.mark.requirement("B-13")
+@pytest.mark.requirement("B-12")
+def test_a_server_that_ends_after_its_first_answer_is_not_explained_by_that_answer(moody: Moody) -> None:
+    error = moody.fail("gives-up")
+
+    assert error.message == "the server ended with status 3 after its first answer"
+    assert error.hint == "It ended with: one line for people. Try the start command in a fresh clone."
+    assert error.log_tail == "one line for people"
+
+
 def test_a_server_that_hangs_is_ended(moody: Moody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "SECONDS", 2)
 

@@ -173,6 +173,12 @@ def test_what_fails_before_the_first_step_is_said() -> None:
             "program ffmpeg",
         ),
         ("OSError: [Errno 30] Read-only file system: '/app/a.log'", Reason.HANDSHAKE_FAILED, "It writes /app/a.log,"),
+        (
+            "Error: keys not found. Please place oauth.keys.json in current directory or /tmp",
+            Reason.SETTING_MISSING,
+            "a file oauth.keys.json",
+        ),
+        ("ValueError: client_secret.json was not found", Reason.SETTING_MISSING, "a file client_secret.json"),
     ],
 )
 def test_what_a_server_misses_in_its_image_is_named(text: str, reason: Reason, named: str) -> None:

@@ -44,6 +44,7 @@ _SPEAKS_OF_NETWORK = re.compile(
     r"|network is unreachable|failed to (?:fetch|lookup|resolve)|connect(?:ion)? (?:error|refused|timed? ?out))"
 )
 _CANNOT_RUN = re.compile(r'exec: "[^"\n]+": [^:\n]+')
+_MESSAGE = re.compile(rb'^\{"(?:jsonrpc|id|result|error|method)"', re.MULTILINE)
 NOT_FOUND = 127
 """What a shell would give for a program that is not there."""
 _STDOUT_LINES = 40
@@ -125,7 +126,8 @@ def _shake(server: sandbox.Sandbox, watched: _Watched, era: Era, budget: Budget)
         return Failure(message=str(error), lines=watched.lines, code=diagnosis.ANSWERED)
     except sandbox.Ended:
         code, out_of_memory = server.exit()
-        message = f"the server ended with status {code} before it answered"
+        when = "after its first answer" if watched.answered else "before it answered"
+        message = f"the server ended with status {code} {when}"
         return Failure(message=message, lines=watched.lines, code=code, out_of_memory=out_of_memory)
     except BuildError:
         budget.check(Step.VERIFY)
@@ -153,6 +155,8 @@ class _Watched:
     def __init__(self, engine: Engine, server: sandbox.Sandbox, reach: Reach, budget: Budget) -> None:
         self.budget = budget
         self.wrong = ""
+        self.answered = False
+        self._within = False
         self._server = server
         self._reach = reach
         self._relay = Relay(engine, reach.image, server.container, reach.owner)
@@ -201,7 +205,13 @@ class _Watched:
 
     def _receive(self, *seconds: float) -> bytes:
         piece = self._server.receive(*seconds)
-        self._said.extend(redact.lines(piece[:8192].decode(errors="replace")))
+        # Of a message, which may come in pieces, nothing is for people.
+        words = piece.partition(b"\n")[2] if self._within else piece
+        begun = bool(_MESSAGE.match(piece.rpartition(b"\n")[2]))
+        self._within = begun or (self._within and b"\n" not in piece)
+        self.answered = self.answered or begun or bool(_MESSAGE.search(piece))
+        lines = (line for line in words[:8192].splitlines() if not _MESSAGE.match(line))
+        self._said.extend(redact.lines(b"\n".join(lines).decode(errors="replace")))
         return piece
 
     def _look(self, now: float) -> None:

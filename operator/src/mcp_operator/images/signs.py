@@ -35,6 +35,9 @@ def _sign(pattern: str, reason: Reason, hint: str, *, transient: bool = False) -
     return Sign(re.compile(pattern, re.MULTILINE), Finding(reason, hint, transient))
 
 
+_FILE = r"[\w.-]+\.(?:json|ya?ml|toml|ini|pem|key)\b"
+"""The name of one that may hold settings."""
+
 # In this order: the first that matches speaks. A group named "it" goes into the hint.
 SIGNS = (
     _sign(
@@ -170,6 +173,13 @@ ABSENT = (
         Reason.SYSTEM_PACKAGE_MISSING,
         "It runs the program {it}, which is not in the image: add the Debian package with it{package} to "
         "spec.build.systemPackages.",
+    ),
+    _sign(
+        rf"(?i)please (?:place|put|provide|create|download|save|copy)\b[^\n]{{0,60}}?(?P<it>{_FILE})"
+        rf"|(?P<file>{_FILE})['\"]? (?:file )?(?:was )?not found",
+        Reason.SETTING_MISSING,
+        "It wants a file {it}, which nobody has but you: give it with spec.run.files, and set spec.build.verify to "
+        "false, as builds get no files.",
     ),
 )
 # ... and what stands in its way.
