@@ -178,6 +178,7 @@ def test_what_fails_before_the_first_step_is_said() -> None:
             Reason.SETTING_MISSING,
             "a file oauth.keys.json",
         ),
+        ("[Errno 2] No such file or directory: 'credentials.json'", Reason.SETTING_MISSING, "a file credentials.json"),
         ("ValueError: client_secret.json was not found", Reason.SETTING_MISSING, "a file client_secret.json"),
     ],
 )

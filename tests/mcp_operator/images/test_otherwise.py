@@ -12,6 +12,7 @@ from mcp_operator.images.contract import BuildError
 from mcp_operator.images.engine_errors import BuildFailedError
 from mcp_operator.images.plan import Plan
 from mcp_operator.images.reasons import Reason
+from mcp_operator.images.recipes.node_managers import UNBUILT
 from mcp_operator.images.recipes.recipe import IT, Mend, Recipe, Run, Stage
 
 if TYPE_CHECKING:
@@ -97,6 +98,23 @@ def test_a_failure_is_explained_by_what_all_ways_of_its_step_said_and_by_no_othe
     with pytest.raises(BuildError) as caught:
         build(docker, plan(tmp_path, INSTALL, Run(("npm", "run", "build"))))
     assert caught.value.reason == Reason.COMPILE_FAILED
+
+
+@pytest.mark.requirement("B-12")
+def test_why_a_step_was_left_out_is_kept_for_the_case_that_the_server_does_not_start(tmp_path: Path) -> None:
+    rebuild = Run(("npm", "rebuild"), otherwise=(Run(("npm", "rebuild", "x"), why=("Again.",)), UNBUILT))
+    docker = Docker(
+        {"npm ci": ["npm ci can only install"], "npm rebuild": ["gyp ERR! a"], "npm rebuild x": ["gyp ERR!"]}
+    )
+
+    found, warnings = build(docker, plan(tmp_path, INSTALL, rebuild))
+
+    assert docker.built[-1] == ["npm install"]
+    assert found.doubt
+    assert found.doubt.reason == Reason.SYSTEM_PACKAGE_MISSING
+    assert "npm rebuild x failed" in found.doubt.message
+    assert UNBUILT.why[0] in warnings[-1]
+    assert build(Docker({"npm ci": ["no"]}), plan(tmp_path, INSTALL))[0].doubt is None
 
 
 @pytest.mark.requirement("B-12")

@@ -134,3 +134,13 @@ def test_the_end_of_a_name_says_what_kind_of_value_it_has(name: str, value: str)
 )
 def test_what_a_server_wants_as_a_number_is_found_among_what_it_was_given(text: str, found: list[str]) -> None:
     assert list(placeholders.numbers(text.splitlines(), ["API_KEY", "API_ID"])) == found
+
+
+@pytest.mark.requirement("B-15")
+def test_a_database_that_sqlalchemy_cannot_open_may_be_another_one() -> None:
+    given = {"DB_URL": placeholders.value("DB_URL"), "API_KEY": placeholders.value("API_KEY")}
+    said = ['  File "/x/sqlalchemy/engine/create.py", line 599', "ModuleNotFoundError: No module named 'psycopg2'"]
+
+    assert placeholders.databases(said, given) == ("DB_URL",)
+    assert placeholders.databases(said, {"DB_URL": placeholders.IN_MEMORY}) == ()
+    assert placeholders.databases(["asyncpg cannot connect"], given) == ()

@@ -29,6 +29,7 @@ from mcp_operator.images.detect.candidate import DockerfileFacts, PythonFacts
 from mcp_operator.images.engine import BuildFailedError
 from mcp_operator.images.engine_wire import BuildOptions
 from mcp_operator.images.liveness import Serving
+from mcp_operator.images.reasons import Reason
 from mcp_operator.images.result import Record
 from mcp_operator.images.verify import Probe, verify
 
@@ -150,6 +151,8 @@ class Job:
         try:
             return plan, image, self._verify(plan, image)
         except BuildError as error:
+            if plan.doubt and error.reason == Reason.HANDSHAKE_FAILED:
+                raise plan.doubt from error
             other = from_sources.instead(plan, error.log_tail)
             if not other:
                 raise

@@ -5,6 +5,7 @@ Each way is a Dockerfile of its own, without the others in it: what was done bef
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mcp_operator.images import diagnosis, redact
@@ -63,4 +64,5 @@ def build(plan: Plan, run: Callable[[Plan], str], log: BuildLog, warn: Callable[
                 raise failed from error
             earlier += heard
             warn(f"{log.instruction} failed and was done otherwise: {other.why[-1]}")
-            plan = plan.with_instead(command, other)
+            doubt = failed if other.doubtful else plan.doubt
+            plan = dataclasses.replace(plan.with_instead(command, other), doubt=doubt)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcp_operator.images.publish import Publisher
     from mcp_operator.settings import Settings
 
-VERSION = "5"
+VERSION = "6"
 """Of this builder: raised when the same input gives another image, so that everything is built again."""
 
 PULL_SECONDS = 300

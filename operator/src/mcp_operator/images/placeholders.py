@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_operator import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 PLACEHOLDER = "placeholder"
+NUMBER = "1"
+IN_MEMORY = "sqlite:///:memory:"
+"""For SQLAlchemy: a database that every Python has."""
 MOST = 8
 """Settings taken from one failed start: a text that names more is a help page."""
 
@@ -41,7 +44,7 @@ _VALUES = (
     (r"(?:REDIS|VALKEY)\w*(?:UR[LI]|STRING|DSN)$", "redis://127.0.0.1:9/0"),
     (r"MYSQL\w*(?:UR[LI]|STRING|DSN)$", "mysql://u:p@127.0.0.1:9/db"),
     (r"(?:NEO4J|BOLT)\w*UR[LI]$", "bolt://127.0.0.1:9"),
-    (r"^DSN$", "sqlite:///:memory:"),
+    (r"^DSN$", IN_MEMORY),
     (r"(?:DATABASE_UR[LI]|DB_UR[LI]|POSTGRES\w*UR[LI]|PG\w*UR[LI]|CONNECTION_?STRING|DSN)$", _DATABASE),
     (r"(?:UR[LI]S?|ENDPOINT|BASE|WEBHOOK|ORIGINS?)$", "http://127.0.0.1:9"),
     (r"E?MAIL(?:_ADDRESS)?$", "placeholder@example.com"),
@@ -86,13 +89,15 @@ _SERVING = (
 """Names of the command that is a server, the surest first."""
 
 
-NUMBER = "1"
 _NO_NUMBER = re.compile(
     r"(?i)invalid literal for int|could not convert string to float|int_parsing|strconv\.(?:Atoi|Parse\w+)"
     r"|must be an? (?:valid |positive )?(?:number|integer)"
 )
 _LINES_BEFORE = 4
 """Of an error, in which the name of what is no number may be."""
+
+
+_SQLALCHEMY = re.compile(r"\bsqlalchemy\b")
 
 
 class Asked(NamedTuple):
@@ -119,6 +124,11 @@ def numbers(lines: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
     bad = [number for number, line in enumerate(lines) if _NO_NUMBER.search(line)]
     said = "\n".join(line.upper() for number in bad for line in lines[max(0, number - _LINES_BEFORE) : number + 1])
     return tuple(name for name in given if name.upper() in said)
+
+
+def databases(lines: Sequence[str], given: Mapping[str, str]) -> tuple[str, ...]:
+    """Give those of the given variables whose placeholder is a database that SQLAlchemy cannot open."""
+    return tuple(name for name, text in given.items() if text == _DATABASE and any(map(_SQLALCHEMY.search, lines)))
 
 
 def variables(lines: Sequence[str]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Plan:
         version: Of the project; empty if it has none.
         recipe: What the text was written from; None where the Dockerfile is the repository's own.
         render: Writes it.
+        doubt: Why a step failed whose work was left out: the cause if the server does not start.
         again: Gives the recipe for the same project with other facts.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     version: str = ""
     recipe: Recipe | None = None
     render: Callable[[Recipe], str] = _nothing
+    doubt: BuildError | None = None
     again: Callable[[Candidate], Recipe] | None = None
 
     @property

@@ -176,7 +176,8 @@ ABSENT = (
     ),
     _sign(
         rf"(?i)please (?:place|put|provide|create|download|save|copy)\b[^\n]{{0,60}}?(?P<it>{_FILE})"
-        rf"|(?P<file>{_FILE})['\"]? (?:file )?(?:was )?not found",
+        rf"|(?P<file>{_FILE})['\"]? (?:file )?(?:was )?not found"
+        rf"|[Nn]o such file or directory(?::|, open) ['\"](?P<name>{_FILE})['\"]",
         Reason.SETTING_MISSING,
         "It wants a file {it}, which nobody has but you: give it with spec.run.files, and set spec.build.verify to "
         "false, as builds get no files.",

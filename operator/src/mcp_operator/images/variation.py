@@ -84,9 +84,7 @@ class Variations:
             return
         if failure.cannot_write:
             yield from self._elsewhere(run, failure)
-        if numbers := placeholders.numbers(failure.lines, dict(run.env)):
-            env = tuple((name, placeholders.NUMBER if name in numbers else value) for name, value in run.env)
-            yield dataclasses.replace(run, env=env)
+        yield from self._given_otherwise(run, failure)
         asked = placeholders.asked(failure.lines)
         if not self._request.as_asked:
             yield from self._asked(run, asked)
@@ -97,6 +95,18 @@ class Variations:
             yield from self._hinted(run)
         if not run.network and failure.code not in (0, diagnosis.LISTENS):
             yield dataclasses.replace(run, network=True)
+
+    def _given_otherwise(self, run: Variation, failure: Failure) -> Iterator[Variation]:
+        """Give other values for placeholders that are of the wrong kind."""
+        given = dict(run.env)
+        for wrong, value in (
+            (placeholders.numbers(failure.lines, given), placeholders.NUMBER),
+            (placeholders.databases(failure.lines, given), placeholders.IN_MEMORY),
+        ):
+            if wrong:
+                yield dataclasses.replace(
+                    run, env=tuple((name, value if name in wrong else old) for name, old in run.env)
+                )
 
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:

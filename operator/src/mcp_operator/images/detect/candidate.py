@@ -94,6 +94,7 @@ class PythonFacts:
         workspace: Other projects of the repository are installed with it.
         backend: What its build asks for, if that can be had before the sources are there.
         listed: Its build takes those files for its own that git knows.
+        stale: uv.lock does not name all that its manifest wants.
         editable: It is installed as a link to its sources.
         old_sdk: Its sources are for version 1 of the SDK, and its manifests would take version 2 as well.
     """
@@ -110,6 +111,7 @@ class PythonFacts:
     workspace: bool = False
     backend: tuple[str, ...] = ()
     listed: bool = False
+    stale: bool = False
     editable: bool = False
     old_sdk: bool = False
 

@@ -57,6 +57,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         workspace=bool(lock) and _is_workspace(tree, root),
         backend=project.backend,
         listed=project.listed,
+        stale=bool(project.unlocked(lock)),
         old_sdk=_is_old(tree, used.server_files) and not any(map(_WANTS_NEW.match, project.lines())),
     )
     return Candidate(

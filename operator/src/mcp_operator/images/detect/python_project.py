@@ -23,6 +23,8 @@ _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _GROUP = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~* -]*\Z")
 """A distribution, and which versions of it: from no other place than the index."""
+_LOCKED = re.compile(r'^name = "([^"]+)"', re.MULTILINE)
+"""A package in uv.lock."""
 _SETUP_LIST = re.compile(r"install_requires\s*=\s*\[(.*?)\]", re.DOTALL)
 _SETUP_TEXT = r"\b{}\s*=\s*[\"']([^\"']+)[\"']"
 _LOCAL = re.compile(r"^\s*(?:-[^-]|\.|/|file:)", re.MULTILINE)
@@ -108,9 +110,16 @@ class Project:
         said = [f"{join(self._folder, manifest)} (Python)" if manifest else "no manifest (Python)"]
         held = lock or (join(self._folder, self.other_lock) if self.other_lock else "")
         said.append(f"packages locked by {held}" if held else f"packages by {self.installer(lock)}, not locked")
+        if forgotten := self.unlocked(lock):
+            said.append(f"{lock} is out of date: it does not name {', '.join(forgotten)}"[:200])
         if self.requires:
             said.append(f"asks for Python {self.requires[:40]}")
         return said
+
+    def unlocked(self, lock: str) -> tuple[str, ...]:
+        """Give the direct dependencies that a lock of uv's does not name: it was not written anew for them."""
+        held = set(_LOCKED.findall(self._tree.text(lock))) if lock else set()
+        return tuple(sorted(_listed(self._project.get("dependencies")) - held)) if held else ()
 
     def requirements(self) -> tuple[str, ...]:
         """Give the requirements files, if the project's own table does not name its dependencies."""

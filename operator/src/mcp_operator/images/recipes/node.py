@@ -110,7 +110,7 @@ def _locked(candidate: Candidate, facts: NodeFacts, common: tuple[str, ...], bas
         found.insert(0, _strip(names))
     if facts.rebuild:
         words = ("npm", "rebuild", *facts.rebuild)
-        found.append(Run(words, otherwise=(compilers.first(words, base),)))
+        found.append(Run(words, otherwise=(compilers.first(words, base), node_managers.UNBUILT)))
     return tuple(found)
 
 
@@ -142,5 +142,9 @@ def _resolved(facts: NodeFacts, common: tuple[str, ...], base: str) -> tuple[Run
     return (
         _strip(node_managers.named(facts) or (MANIFEST,), unwanted),
         Run((*install, _LIMIT), otherwise=otherwise, dated=MANIFEST),
-        *([] if facts.workspaces else [Run(rebuild, otherwise=(compilers.first(rebuild, base),))]),
+        *(
+            []
+            if facts.workspaces
+            else [Run(rebuild, otherwise=(compilers.first(rebuild, base), node_managers.UNBUILT))]
+        ),
     )

@@ -57,6 +57,8 @@ ASIDE = (
     f" && tar -xpf {_PACKED} -C {OWN}{APP} && rm {_PACKED}"
 )
 """As :data:`CLEAN`, for a last step: removing thousands of files of the stage before takes longer than any copy."""
+UNBUILT = Run(NOTHING, why=("The install scripts of dependencies fail: without what they make.",), doubtful=True)
+"""Instead of running them: what they make may be needed for a part of what the server does, or not at all."""
 KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it stays in the image.",))
 """Instead of pruning: the image is larger, and works."""
 
@@ -122,8 +124,12 @@ def work(candidate: Candidate, facts: NodeFacts, base: str) -> Work:
     if names:
         # The project's own scripts want sources that are not there yet; those of its dependencies are wanted.
         # Copying the sources puts the manifests right again.
-        unbuilt = Run((*install, quiet), why=("Without the install scripts of dependencies.",))
-        attempts: list[Run | Mend] = [*mends(candidate, facts), *afresh, compilers.first(install, base), unbuilt]
+        unbuilt = dataclasses.replace(UNBUILT, words=(*install, quiet))
+        both = [
+            dataclasses.replace(run, words=(*run.words, quiet), why=(*run.why, *UNBUILT.why), doubtful=True)
+            for run in afresh
+        ]
+        attempts: list[Run | Mend] = [*mends(candidate, facts), *afresh, compilers.first(install, base), unbuilt, *both]
         found += [strip(names), Run(install, folder, otherwise=tuple(attempts))]
     else:
         silent = [dataclasses.replace(run, words=(*run.words, quiet)) for run in afresh]

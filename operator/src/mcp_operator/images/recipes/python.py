@@ -175,6 +175,9 @@ class _Steps:
         # A lock may be out of date, or name what was unpublished; then the time limit is the next best.
         kept = Run(("uv", "sync", *words), why=(KEPT,))
         fresh = Run(("uv", "sync", *words, "--upgrade", *self._limit), why=(AFRESH,))
+        if self._facts.stale:
+            otherwise = (kept, compilers.first(fresh.words, self._base))
+            return dataclasses.replace(fresh, folder=self._folder, dated=self._dated, otherwise=otherwise)
         return Run(frozen, self._folder, (kept, fresh, compilers.first(frozen, self._base)), self._dated)
 
     def _unlocked(self) -> tuple[Copy | Run, ...]:

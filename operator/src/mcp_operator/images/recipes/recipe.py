@@ -59,6 +59,7 @@ class Run:
         before: What is run before, each a step of its own: if one fails, this has failed.
         why: Why it is not done in the usual way, a line each, for people; every other way has some.
         then: For the shell: what the same step goes on with, for each step costs a container.
+        doubtful: What it leaves out may be what the server does not start without.
     """
 
     words: tuple[str, ...]
@@ -68,6 +69,7 @@ class Run:
     before: tuple[tuple[str, ...], ...] = ()
     why: tuple[str, ...] = ()
     then: str = ""
+    doubtful: bool = False
 
 
 def instead(failed: Run, output: str) -> Run | None:
