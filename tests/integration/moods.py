@@ -53,6 +53,15 @@ def answer(message: dict[str, Any]) -> dict[str, Any] | None:
     return {"jsonrpc": "2.0", "id": message["id"], "result": results[method]}
 
 
+def choose() -> None:
+    """Refuse to start without one of two variables, and with both."""
+    given = [name for name in ("FIRST_API_KEY", "SECOND_API_KEY") if name in os.environ]
+    if not given:
+        sys.exit("FIRST_API_KEY or SECOND_API_KEY is not set")
+    if len(given) > 1:
+        sys.exit("FIRST_API_KEY and SECOND_API_KEY cannot be set at the same time")
+
+
 def stdio() -> None:
     """Serve on stdin and stdout."""
     for line in sys.stdin:
@@ -162,6 +171,8 @@ def fork_until_refused() -> None:
 
 
 demand()
+if "choosy" in MOOD:
+    choose()
 if "hangs" in MOOD:
     threading.Event().wait()
 web() if "http" in MOOD else stdio()

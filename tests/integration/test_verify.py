@@ -134,6 +134,11 @@ def test_variables_that_a_server_asks_for_one_after_the_other_get_placeholders(m
     assert "FIRST_API_KEY" in verified.warnings[0]
 
 
+@pytest.mark.requirement("B-15")
+def test_of_two_variables_that_a_server_does_not_want_together_one_is_needed(moody: Moody) -> None:
+    assert moody.verify("choosy").needs == Needs(env=("FIRST_API_KEY",))
+
+
 def test_what_the_request_sets_is_no_need(moody: Moody) -> None:
     verified = moody.verify("env", env={"FIRST_API_KEY": "given", "SECOND_BASE_URL": "given"})
 

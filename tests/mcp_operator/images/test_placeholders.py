@@ -137,6 +137,21 @@ def test_what_a_server_wants_as_a_number_is_found_among_what_it_was_given(text: 
 
 
 @pytest.mark.requirement("B-15")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("FATAL: ENTRY_POINT and API_KEY cannot be set at the same time", ("ENTRY_POINT", "API_KEY")),
+        ("--token: ENTRY_POINT, API_KEY are mutually exclusive", ("ENTRY_POINT", "API_KEY")),
+        ("set API_KEY or ENTRY_POINT, not both", ("ENTRY_POINT", "API_KEY")),
+        ("API_KEY and OTHER_KEY are mutually exclusive", ()),
+        ("ENTRY_POINT or API_KEY is not set", ()),
+    ],
+)
+def test_of_variables_that_exclude_each_other_only_one_is_given(line: str, found: tuple[str, ...]) -> None:
+    assert placeholders.rivals(["x", line], ["ENTRY_POINT", "API_KEY", "MODE"]) == found
+
+
+@pytest.mark.requirement("B-15")
 def test_a_database_that_sqlalchemy_cannot_open_may_be_another_one() -> None:
     given = {"DB_URL": placeholders.value("DB_URL"), "API_KEY": placeholders.value("API_KEY")}
     said = ['  File "/x/sqlalchemy/engine/create.py", line 599', "ModuleNotFoundError: No module named 'psycopg2'"]

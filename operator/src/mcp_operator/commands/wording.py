@@ -14,6 +14,7 @@ _OPTIONS = {
     "spec.build.timeoutSeconds": "--timeout",
     "spec.build.timeout": "--timeout",
     "spec.build.systemPackages": "--system-package",
+    "spec.build.verify: false": "--no-verify",
     "spec.build.verify": "--no-verify",
     "spec.run.args": "--arg",
     "spec.run.env": "--env",
@@ -25,6 +26,7 @@ _PHRASES = {
     "the operator's node": "this machine",
     "the operator can": "this machine can",
     "; it is tried again": "",
+    "give it with spec.run.files, and ": "",
     "; in a cluster an admin sets registrySecret of the chart, or give spec.build.pushSecretRef": "",
     " In a cluster it is in the Secret of spec.build.pushSecretRef, or of registrySecret of the chart.": "",
 }

@@ -97,6 +97,10 @@ _LINES_BEFORE = 4
 """Of an error, in which the name of what is no number may be."""
 
 
+_EITHER = re.compile(
+    r"(?i)mutually exclusive|(?:can ?not|can't|must not) (?:both )?be (?:both )?(?:set|used|specified|provided|given)"
+    r"(?: at the same time| together| both)|\bnot both\b|\bonly one of\b|\bcannot (?:both be|set both|use both)\b"
+)
 _SQLALCHEMY = re.compile(r"\bsqlalchemy\b")
 
 
@@ -124,6 +128,13 @@ def numbers(lines: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
     bad = [number for number, line in enumerate(lines) if _NO_NUMBER.search(line)]
     said = "\n".join(line.upper() for number in bad for line in lines[max(0, number - _LINES_BEFORE) : number + 1])
     return tuple(name for name in given if name.upper() in said)
+
+
+def rivals(lines: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
+    """Give those of the given variables of which a server wants one only."""
+    said = "\n".join(line for line in lines if _EITHER.search(line))
+    found = tuple(name for name in given if re.search(rf"\b{re.escape(name)}\b", said))
+    return found if len(found) > 1 else ()
 
 
 def databases(lines: Sequence[str], given: Mapping[str, str]) -> tuple[str, ...]:

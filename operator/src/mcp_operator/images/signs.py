@@ -179,8 +179,8 @@ ABSENT = (
         rf"|(?P<file>{_FILE})['\"]? (?:file )?(?:was )?not found"
         rf"|[Nn]o such file or directory(?::|, open) ['\"](?P<name>{_FILE})['\"]",
         Reason.SETTING_MISSING,
-        "It wants a file {it}, which nobody has but you: give it with spec.run.files, and set spec.build.verify to "
-        "false, as builds get no files.",
+        "It wants a file {it}, which only you have: give it with spec.run.files, and use spec.build.verify: false, "
+        "as builds get no files.",
     ),
 )
 # ... and what stands in its way.

@@ -97,8 +97,12 @@ class Variations:
             yield dataclasses.replace(run, network=True)
 
     def _given_otherwise(self, run: Variation, failure: Failure) -> Iterator[Variation]:
-        """Give other values for placeholders that are of the wrong kind."""
+        """Give other values for placeholders that are of the wrong kind, or fewer of them."""
         given = dict(run.env)
+        rivals = placeholders.rivals(failure.lines, given)
+        for chosen in rivals:
+            others = (pair for pair in run.env if pair[0] == chosen or pair[0] not in rivals)
+            yield dataclasses.replace(run, env=tuple(others))
         for wrong, value in (
             (placeholders.numbers(failure.lines, given), placeholders.NUMBER),
             (placeholders.databases(failure.lines, given), placeholders.IN_MEMORY),
