@@ -157,5 +157,5 @@ def test_a_database_that_sqlalchemy_cannot_open_may_be_another_one() -> None:
     said = ['  File "/x/sqlalchemy/engine/create.py", line 599', "ModuleNotFoundError: No module named 'psycopg2'"]
 
     assert placeholders.databases(said, given) == ("DB_URL",)
-    assert placeholders.databases(said, {"DB_URL": placeholders.IN_MEMORY}) == ()
+    assert placeholders.databases(said, {"DB_URL": placeholders.SQLITE}) == ()
     assert placeholders.databases(["asyncpg cannot connect"], given) == ()

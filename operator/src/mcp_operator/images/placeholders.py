@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "placeholder"
 NUMBER = "1"
-IN_MEMORY = "sqlite:///:memory:"
-"""For SQLAlchemy: a database that every Python has."""
+SQLITE = f"sqlite:///{names.SERVER_HOME}/placeholder.db"
+"""For SQLAlchemy: a database that every Python has. One in memory takes no pool, which most ask for."""
 MOST = 8
 """Settings taken from one failed start: a text that names more is a help page."""
 
@@ -44,7 +44,7 @@ _VALUES = (
     (r"(?:REDIS|VALKEY)\w*(?:UR[LI]|STRING|DSN)$", "redis://127.0.0.1:9/0"),
     (r"MYSQL\w*(?:UR[LI]|STRING|DSN)$", "mysql://u:p@127.0.0.1:9/db"),
     (r"(?:NEO4J|BOLT)\w*UR[LI]$", "bolt://127.0.0.1:9"),
-    (r"^DSN$", IN_MEMORY),
+    (r"^DSN$", "sqlite:///:memory:"),
     (r"(?:DATABASE_UR[LI]|DB_UR[LI]|POSTGRES\w*UR[LI]|PG\w*UR[LI]|CONNECTION_?STRING|DSN)$", _DATABASE),
     (r"(?:UR[LI]S?|ENDPOINT|BASE|WEBHOOK|ORIGINS?)$", "http://127.0.0.1:9"),
     (r"E?MAIL(?:_ADDRESS)?$", "placeholder@example.com"),

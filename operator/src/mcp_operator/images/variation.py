@@ -105,7 +105,7 @@ class Variations:
             yield dataclasses.replace(run, env=tuple(others))
         for wrong, value in (
             (placeholders.numbers(failure.lines, given), placeholders.NUMBER),
-            (placeholders.databases(failure.lines, given), placeholders.IN_MEMORY),
+            (placeholders.databases(failure.lines, given), placeholders.SQLITE),
         ):
             if wrong:
                 yield dataclasses.replace(

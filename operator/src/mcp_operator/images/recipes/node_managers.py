@@ -231,7 +231,7 @@ def _prune(candidate: Candidate, facts: NodeFacts, names: Sequence[str]) -> tupl
         return (*again, Run(words, candidate.inner, otherwise=(KEPT,)))
     if facts.manager == "yarn":
         words = ("yarn", "install", "--production", "--ignore-scripts", "--prefer-offline", "--non-interactive")
-        return (Run(words),)
+        return (Run(words, otherwise=(Run((*words, "--no-lockfile"), why=(AFRESH,)), KEPT)),)
     if facts.manager == "bun":
         return (CLEAN, *again, Run(("bun", "install", "--production")))
     # pnpm cannot prune a workspace. Once more from its store, for this package and what it needs of the workspace.
