@@ -208,6 +208,23 @@ def test_a_failure_names_step_reason_and_last_lines_and_leaves_nothing(
     assert said in error.log_tail
 
 
+@pytest.mark.requirement("B-12")
+def test_a_build_that_fails_for_want_of_a_submodule_says_that_those_are_left_out(
+    builder: Builder, git_server: GitServer
+) -> None:
+    package = {"scripts": {"build": "cp vendor/x.js dist/"}, "main": "dist/a.js"}
+    url = server(git_server, "with-submodule", {"package.json": json.dumps(package), "src/a.js": WRITES % ""})
+    repository = git_server.root / "with-submodule.git"
+    commit = repositories.head(repository)
+    text = f"commit refs/heads/main\ncommitter A <a@a> 1760000500 +0000\ndata 1\nx\nfrom {commit}\n"
+    repositories.git(repository, "fast-import", "--quiet", data=f"{text}M 160000 {commit} vendor\n\n".encode())
+
+    error = builder.fail(url)
+
+    assert error.step == Step.BUILD
+    assert error.hint.endswith("Of the source: left out: git submodules (vendor).")
+
+
 @pytest.mark.requirement("B-15")
 def test_a_setting_that_a_server_does_not_start_without_is_recorded_as_a_need(
     builder: Builder, git_server: GitServer

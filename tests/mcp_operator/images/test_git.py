@@ -213,7 +213,7 @@ def test_submodules_are_left_out_and_named(server: GitServer, settings: Settings
 
     checkout = clone(GitSource(url=server.url("demo.git")), settings, tmp_path)
 
-    assert checkout.warnings == ("left out: 1 submodules",)
+    assert checkout.warnings == ("left out: git submodules (module)",)
     assert not any((checkout.root / "module").iterdir())
 
 

@@ -39,6 +39,8 @@ MAX_MEMORY = 384 * 1024 * 1024
 """Bytes for each of git's processes: a small pack can describe objects of gigabytes, each a little other than the last.
 Blobs of more than ``core.bigFileThreshold`` are not held in memory."""
 
+NAMED = 3
+"""Submodules that a warning names."""
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _TAGS = "refs/tags/"
@@ -267,7 +269,8 @@ def _too_large(what: str) -> BuildError:
 
 def _check_listing(listing: bytes) -> tuple[str, ...]:
     """Check ``git ls-tree -l -z``: counts and sizes; name what will be left out."""
-    total = submodules = 0
+    total = 0
+    submodules: list[str] = []
     entries = [entry for entry in listing.split(b"\0") if entry]
     if len(entries) > MAX_FILES:
         raise _too_large(f"{len(entries)} files, {MAX_FILES} are accepted")
@@ -275,7 +278,7 @@ def _check_listing(listing: bytes) -> tuple[str, ...]:
         details, _, name = entry.partition(b"\t")
         mode, _, _, size = details.split()
         if int(mode, 8) == stat.S_IFDIR | stat.S_IFLNK:  # a submodule
-            submodules += 1
+            submodules.append(redact.line(name.decode(errors="replace")))
             continue
         if int(size) > MAX_FILE:
             shown = redact.line(name.decode(errors="replace"))
@@ -283,4 +286,5 @@ def _check_listing(listing: bytes) -> tuple[str, ...]:
         total += int(size)
     if total > MAX_TREE:
         raise _too_large(f"{total // 2**20} MiB of files, {MAX_TREE // 2**20} are accepted")
-    return (f"left out: {submodules} submodules",) if submodules else ()
+    more = ", ..." if submodules[NAMED:] else ""
+    return (f"left out: git submodules ({', '.join(submodules[:NAMED])}{more})",) if submodules else ()

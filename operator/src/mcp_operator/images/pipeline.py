@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mcp_operator.images import cleanup, plan, publish, sources
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.build_logs import Log
-from mcp_operator.images.contract import BuildError, BuildResult
+from mcp_operator.images.contract import BuildError, BuildResult, Step
 from mcp_operator.images.engine import Engine
 from mcp_operator.images.job import Job
 from mcp_operator.images.masking import Mask, Masked
@@ -137,7 +137,12 @@ def _build(request: BuildRequest, settings: Settings, progress: Progress, cancel
             if made.bases and (there := publisher.find()):
                 return _reused(publisher, made, there, time.monotonic() - began)
             job = Job(request, settings, progress, budget, engine, folder)
-            return dataclasses.replace(job.run(made, publisher), seconds=time.monotonic() - began)
+            try:
+                return dataclasses.replace(job.run(made, publisher), seconds=time.monotonic() - began)
+            except BuildError as error:
+                if error.step in (Step.BUILD, Step.VERIFY) and made.checkout.warnings:
+                    error.hint = f"{error.hint} Of the source: {'; '.join(made.checkout.warnings)}."
+                raise
 
 
 def access(settings: Settings) -> Access:
