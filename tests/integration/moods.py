@@ -33,6 +33,8 @@ def answer(message: dict[str, Any]) -> dict[str, Any] | None:
         error = {"code": -32022, "message": "Unsupported protocol version", "data": {"supported": [MODERN]}}
     elif "modern" not in MOOD and "both" not in MOOD and modern:
         error = {"code": -32601, "message": "Method not found"}
+    elif MOOD == "late" and method == "tools/list" and "LATE_API_TOKEN" not in os.environ:
+        error = {"code": -32603, "message": "no token"}
     elif "locked" in MOOD and era == "legacy" and method == "tools/list":
         error = {"code": -32603, "message": "Internal error"}
     elif "locked" in MOOD and modern and era == "legacy":

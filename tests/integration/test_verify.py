@@ -135,6 +135,14 @@ def test_variables_that_a_server_asks_for_one_after_the_other_get_placeholders(m
 
 
 @pytest.mark.requirement("B-15")
+def test_a_server_that_wants_its_setting_only_when_it_is_asked_for_tools_gets_it(moody: Moody) -> None:
+    hints = Hints(env=(Setting(name="LATE_API_TOKEN", required=False),))
+
+    assert moody.verify("late", Probe(hints=hints)).needs == Needs(env=("LATE_API_TOKEN",))
+    assert [line for line in moody.attempts if "without initialize" in line] == [moody.attempts[1]]
+
+
+@pytest.mark.requirement("B-15")
 def test_of_two_variables_that_a_server_does_not_want_together_one_is_needed(moody: Moody) -> None:
     assert moody.verify("choosy").needs == Needs(env=("FIRST_API_KEY",))
 

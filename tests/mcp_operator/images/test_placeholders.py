@@ -45,6 +45,7 @@ def test_variables_are_read_from_what_a_server_says(text: str, env: str) -> None
         ("Error: Missing argument 'DIRECTORY'.", (HOME,)),
         ("Missing required argument: connection", (placeholders.PLACEHOLDER,)),
         ("error: required option '--api-key <key>' not specified", ("--api-key", placeholders.PLACEHOLDER)),
+        ("Error: In-memory databases require the --read-write flag.", ("--read-write",)),
         ('Error: required flag(s) "token" not set', ("--token", placeholders.PLACEHOLDER)),
         ("Error: --brave-api-key is required. You can get one", ("--brave-api-key", placeholders.PLACEHOLDER)),
         ("Usage: mcp-server-filesystem <allowed-directory> [additional-directories...]", (HOME,)),

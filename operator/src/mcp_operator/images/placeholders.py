@@ -64,6 +64,9 @@ _MISSING_ARGUMENT = re.compile(
     r"|required (?:option|flag)s?(?:\(s\))?[:\s]*['\"]?(--?[\w-]+)"
     r"|(--[a-z][\w-]+)\b[^\n]{0,40}\b(?:is required|required|missing|must be)"
 )
+_SWITCH = re.compile(
+    r"(?i)\b(?:requires?|needs?|without|must (?:use|pass|set)) (?:the )?(--[a-z][\w-]+) (?:flag|switch)\b"
+)
 _COBRA = re.compile(r'required flag\(s\) "([\w-]+)"')
 _CHOICES = re.compile(r"\{([a-z][\w,-]+)\}")
 _USAGE = re.compile(r"(?im)^\s*usage:? *([^\n]*)")
@@ -164,6 +167,8 @@ def arguments(text: str) -> tuple[str, ...]:
         return _words(re.split(r"[,\s]+", required[1]), text)
     if flag := _COBRA.search(text):
         return (f"--{flag[1]}", value(flag[1]))
+    if switch := _SWITCH.search(text):
+        return (switch[1],)
     if missing := _MISSING_ARGUMENT.search(text):
         named = next((group for group in missing.groups() if group), "")
         if words := _words(re.split(r"[,|\s]+", named)[:1], text):

@@ -81,6 +81,10 @@ class Variations:
         if failure.code == diagnosis.ANSWERED:
             if run.era == "legacy":
                 yield dataclasses.replace(run, era="modern")
+            if not self._request.as_asked:  # some want their settings only when they are asked for tools
+                again = dataclasses.replace(run, era="legacy")
+                yield from self._asked(again, placeholders.asked([*failure.lines, failure.message]))
+                yield from self._hinted(again)
             return
         if failure.cannot_write:
             yield from self._elsewhere(run, failure)
