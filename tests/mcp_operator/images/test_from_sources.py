@@ -46,6 +46,8 @@ build-backend = "hatchling.build"
         ("ModuleNotFoundError: No module named 'requests'", ""),
         ("FileNotFoundError: [Errno 2] No such file or directory: '/etc/demo/config.yaml'", ""),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'credentials.json'", ""),
+        ("I do not find config.yaml. It was not found in /app/config.yaml.", "config.yaml"),
+        (f"{'a' * 100_000} not found", ""),
         ("reading config.yaml", ""),
         ("", ""),
     ],

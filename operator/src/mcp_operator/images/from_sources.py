@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WHY = "it is started from its sources: what was installed of it lacks {}"
 """A warning."""
 _NO_FILE = re.compile(r"(?i)no such file|not found|does not exist|could not (?:find|load)|FileNotFoundError")
-_PATH = re.compile(r"[\w@.+-]*(?:/[\w@.+-]+)*[\w@+-]+\.\w+|/[\w@.+-]+(?:/[\w@.+-]+)+")
+_WORD = re.compile(r"[\w@.+/-]+")
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
@@ -57,8 +57,9 @@ def missing(said: str, files: Iterable[str]) -> str:
         module = _NO_MODULE.search(line)
         if module and module[1].partition(".")[0] in modules:
             return f"the module {module[1]}"
-        for path in _PATH.findall(line) if _NO_FILE.search(line) else ():
-            elsewhere = path.startswith("/") and not path.startswith(f"{APP}/")
-            if PurePosixPath(path).name in there and not elsewhere:
-                return PurePosixPath(path).name
+        for word in _WORD.findall(line) if _NO_FILE.search(line) else ():
+            elsewhere = word.startswith("/") and not word.startswith(f"{APP}/")
+            name = PurePosixPath(word.rstrip(".")).name
+            if name in there and not elsewhere:
+                return name
     return ""

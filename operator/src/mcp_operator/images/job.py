@@ -152,6 +152,7 @@ class Job:
             return plan, image, self._verify(plan, image)
         except BuildError as error:
             if plan.doubt and error.reason == Reason.HANDSHAKE_FAILED:
+                plan.doubt.hint += f" Without what it does, {error.message}."
                 raise plan.doubt from error
             other = from_sources.instead(plan, error.log_tail)
             if not other:

@@ -219,6 +219,23 @@ def ways(first: Run, output: str) -> list[str]:
 
 
 @pytest.mark.requirement("B-02")
+def test_a_lock_that_cannot_be_followed_and_scripts_that_fail_are_left_out_one_by_one_and_together(
+    write: Write,
+) -> None:
+    recipe = made(write({"package.json": package(), "yarn.lock": "# v1", "a.ts": SERVER}))
+    install = failing(recipe, "yarn install --non-interactive --frozen-lockfile")
+
+    assert [way.rpartition(" && ")[2] for way in ways(install, "")] == [
+        "yarn install --non-interactive --no-lockfile",
+        "yarn install --non-interactive --frozen-lockfile",
+        "yarn install --non-interactive --frozen-lockfile --ignore-scripts",
+        "yarn install --non-interactive --no-lockfile --ignore-scripts",
+    ]
+    prune = failing(recipe, "yarn install --production")
+    assert ways(prune, "") == [f"{' '.join(prune.words)} --no-lockfile", ""]
+
+
+@pytest.mark.requirement("B-02")
 @pytest.mark.parametrize(
     ("lock", "install", "output", "update"),
     [

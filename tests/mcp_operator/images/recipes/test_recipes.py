@@ -99,6 +99,25 @@ def test_without_a_lock_nothing_newer_than_the_commit_is_taken_first(write: Writ
     assert newest.words == ("uv", "pip", "install", "--python", "/app/.venv", ".")
 
 
+@pytest.mark.requirement("B-02")
+def test_a_uv_lock_that_does_not_name_all_that_is_wanted_is_no_guide(write: Write) -> None:
+    project = PROJECT.replace('["mcp"]', '["mcp", "Fast_MCP>=2"]')
+    lock = '[[package]]\nname = "mcp"\n'
+    tree = write({"pyproject.toml": project + SCRIPT, "uv.lock": lock, "x.py": SERVER})
+
+    first = made(tree).stages[0].steps[-1]
+
+    assert isinstance(first, Run)
+    assert first.words[:2] == ("uv", "sync")
+    assert first.words[-3:-1] == ("--upgrade", "--exclude-newer")
+    kept = instead(first, "")
+    assert kept
+    assert said(kept) == "uv sync --no-dev --no-editable --no-install-workspace"
+    assert "uv.lock is out of date: it does not name fast-mcp" in detect(tree).evidence
+    fresh = write({"uv.lock": lock + '[[package]]\nname = "fast-mcp"\n'})
+    assert "--frozen" in said(made(fresh).stages[0].steps[-1])
+
+
 def test_only_what_installing_the_project_wrote_is_put_aside(write: Write, tmp_path: Path) -> None:
     recipe = made(write({"pyproject.toml": PROJECT + SCRIPT, "uv.lock": "", "x.py": SERVER}))
     app, own = tmp_path / "app", tmp_path / "own"
