@@ -176,7 +176,6 @@ class _Sweep:
         self._builds = builds
 
     def reconcile(self, _namespace: str, _name: str, /) -> float | None:
-        GuardBinding(self._api).tidy()
         alive = {raw["metadata"]["uid"] for raw in self._api.list(SERVER)}
         try:
             self._builder.sweep(alive)
@@ -184,6 +183,7 @@ class _Sweep:
             logger.warning("builds wait for the container engine: %s %s", error.message, error.hint)
             return SWEEP_RETRY
         self._builds.open()
+        GuardBinding(self._api).tidy()
         return None
 
 
