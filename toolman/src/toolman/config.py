@@ -323,7 +323,7 @@ class Guard(_Strict, frozen=True):
     cache: Seconds = 60.0
     outage: Seconds = 600.0
     callers: tuple[Caller, ...] = ()
-    drain: Seconds = 6.0
+    drain: Seconds = 12.0
     grace: Seconds = 30.0
 
 
