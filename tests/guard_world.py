@@ -9,6 +9,7 @@ import http.server
 import json
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -43,6 +44,7 @@ class Api:
         good: Tokens that it knows, each with its Pod.
         status: What it answers with instead of an answer.
         audiences: What it says a token is meant for; None for what was asked.
+        seconds: That it takes.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,7 @@ class Api:
         self.good: dict[str, str] = {}
         self.status = 0
         self.audiences: list[str] | None = None
+        self.seconds = 0.0
         self.port = 0
 
     def know(self, pod: str, serial: int = 0) -> str:
@@ -63,6 +66,7 @@ class Api:
         """Answer a review."""
         spec = review["spec"]
         self.asked.append(spec["token"])
+        time.sleep(self.seconds)
         pod = self.good.get(spec["token"])
         if pod is None:
             return {"authenticated": False, "error": "invalid bearer token"}

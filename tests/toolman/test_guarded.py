@@ -165,15 +165,16 @@ def test_a_call_without_a_session_ends_with_its_caller(world: World) -> None:
     world.callers = [caller("one", layer("*"))]
     world.start()
     one = world.visitor(world.api.know("one"))
-    params = {"name": "wait", "arguments": {}, "_meta": META}
-    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "wait"}
+    begun = world.folder / "begun"
+    params = {"name": "mute", "arguments": {"path": str(begun)}, "_meta": META}
+    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "mute"}
     with ThreadPoolExecutor() as pool:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         waiting = pool.submit(lambda: one.post(message, **headers).json())
-        until(lambda: world.api.asked)
+        until(begun.exists)
         world.change()
         assert _is_refused(waiting)
-    ended = until(lambda: [record for record in world.toolman.audit() if record["tool"] == "wait"])
+    ended = until(lambda: [record for record in world.toolman.audit() if record["tool"] == "mute"])
     assert (ended[0]["caller"], ended[0]["outcome"]) == ("MCPAgent/one", "cancelled")
 
 
@@ -299,6 +300,40 @@ def test_an_end_lets_calls_finish_and_sends_clients_elsewhere(world: World) -> N
     assert world.toolman.process.wait(LIMIT) == 0
 
 
+def test_an_end_takes_what_comes_behind_the_streams_that_it_ends(world: World) -> None:
+    world.guard["drain"] = 3
+    world.callers = [caller("one", layer("*"))]
+    world.start()
+    one = world.visitor(world.api.know("one")).initialize()
+    with one.http.stream("GET", "/mcp") as early:
+        assert "Connection" not in early.headers
+        world.toolman.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(f"http://127.0.0.1:{world.admin}/readyz").status_code == 503)
+        with one.http.stream("GET", "/mcp") as late:
+            assert late.headers["Connection"] == "close"
+        early_port = _port(early)
+        early.read()  # it ends as streams do: whole
+    with one.http.stream("POST", "/mcp", json=PING) as response:
+        assert (response.status_code, response.headers["Connection"]) == (200, "close")
+        assert _port(response) == early_port
+    assert world.toolman.process.wait(LIMIT) == 0
+
+
+def test_an_end_waits_for_those_whose_tokens_are_looked_at(world: World) -> None:
+    world.callers = [caller("one", layer("*"))]
+    world.start()
+    world.api.seconds = 1.0
+    with ThreadPoolExecutor() as pool:
+        one = world.visitor(world.api.know("one"))
+        discover = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": META}}
+        headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "server/discover"}
+        asked = pool.submit(lambda: one.post(discover, **headers))
+        until(lambda: world.api.asked)
+        world.toolman.process.send_signal(signal.SIGTERM)
+        assert asked.result(LIMIT).status_code == 200
+    assert world.toolman.process.wait(LIMIT) == 0
+
+
 def test_the_report_is_for_who_knows_what_was_hashed(world: World) -> None:
     world.callers = [caller("one")]
     world.start()
@@ -319,6 +354,11 @@ def test_a_guard_is_ready_when_its_server_is(world: World) -> None:
 
 def _certificate(world: World) -> str:
     return ssl.get_server_certificate(("localhost", world.port))
+
+
+def _port(response: httpx.Response) -> int:
+    address: tuple[str, int] = response.extensions["network_stream"].get_extra_info("client_addr")
+    return address[1]
 
 
 def _is_refused(waiting: Future[dict[str, Any]]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from time import monotonic
 
 from mcp_wrapper.dial import Dial
 from mcp_wrapper.lean import socket
@@ -84,7 +85,11 @@ JOIN_BYTES = 32 * 1024
 
 
 class Connection:
-    """A stream, and the call that it carries at the moment."""
+    """A stream, and the call that it carries at the moment.
+
+    Attributes:
+        since: When its last request was sent, on the monotonic clock.
+    """
 
     __slots__ = ("_call", "_dial", "_loop", "_out", "_owner", "_reason", "_response", "_stream", "_writing", "since")
 
@@ -107,6 +112,7 @@ class Connection:
 
     def carry(self, call: Call) -> None:
         """Send a request and pass its response on."""
+        self.since = monotonic()
         self._call = call
         self._response = Response()
         head, body = call.request()

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mcp_wrapper.loop import Loop, Timer
 
 IDLE_SECONDS = 3.0
-"""A connection that was idle longer is not used again: common servers close theirs after five, and a request that
-meets the closing half-way could not be told from one that was lost while it ran."""
+"""Since a connection's last request: then it is not used again. Common servers close idle ones after five seconds, and
+those of streams when they end themselves; a request that meets the closing half-way could not be told from one that was
+lost while it ran."""
 FIRST_DELAY = 0.05
 MAX_DELAY = 1.0
 """Between tries to reach a toolman that is away. It is on the same machine: a try costs nothing."""
@@ -149,7 +150,6 @@ class Pool:
     def free(self, connection: Connection) -> None:
         """Keep a connection for the next call."""
         del self._busy[connection]
-        connection.since = monotonic()
         self._idle.append(connection)
         if self._sweep is None:
             self._sweep = self._loop.after(IDLE_SECONDS, self._close_idle)

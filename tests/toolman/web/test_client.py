@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
@@ -311,6 +312,47 @@ async def test_unused_connections_are_closed_after_a_while(monkeypatch: pytest.M
         await post(found, b"").answer()
         async with asyncio.timeout(LIMIT):
             await ended.wait()
+
+
+async def test_a_connection_is_not_used_again_behind_a_stream_that_was_open_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "KEEP", 0.2)
+    ports = []
+
+    def reply(request: Request) -> None:
+        ports.append(request.sock.getpeername()[1])
+        if request.body:
+            request.open_stream()
+            time.sleep(float(request.body))
+            request.end_stream()
+        else:
+            request.answer(200)
+
+    with serving(reply) as server:
+        async with client(server.url) as found:
+            for seconds in (b"0", b"", b"0.3", b""):  # a server that ends ends its streams first
+                await post(found, seconds).answer()
+    assert ports[0] == ports[1]
+    assert ports[2] != ports[3]
+
+
+class Closed(asyncio.Transport):
+    """A transport whose other end closed it while it was made."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def test_a_server_that_closes_new_connections_at_once_got_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect(protocol: Callable[[], asyncio.Protocol], *_: object, **__: object) -> tuple[object, object]:
+        return Closed(), protocol()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connect)
+    async with client("http://127.0.0.1:1/mcp") as found:
+        with pytest.raises(Broken, match="it closes its connections at once") as problem:
+            await post(found).answer()
+    assert not problem.value.is_sent
 
 
 async def test_ipv6_is_spoken() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scripted_server import serving
 from toolman.upstreams import Failure
 from toolman.upstreams.streamable import HttpConnector
-from toolman.upstreams.web import recovery
+from toolman.upstreams.web import client, recovery
 from upstream_harness import Events, tool_call
 from web_harness import DISCOVERED, LIMIT, configured, connected, legacy, modern, no_stream, refuse
 
@@ -235,6 +235,27 @@ async def test_a_call_that_could_not_be_sent_waits_for_a_while_only(monkeypatch:
     with serving(Sessions()) as server:
         peer = await HttpConnector(configured(server.url)).connect(Events(), b"{}")
     assert "nobody listens there" in await _unsent(peer)
+    await peer.close()
+
+
+async def test_a_call_that_could_not_be_sent_is_tried_again_though_the_look_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "CHECKS", (LIMIT,))  # as one that waits for a machine that is no more
+    monkeypatch.setattr(recovery, "RETRY", 0.05)
+    monkeypatch.setattr(client, "KEEP", 0.0)
+    reply = modern(lambda request: request.result({"resultType": "complete"}))
+    with serving(reply) as server:
+        port = server.port
+        peer = await HttpConnector(configured(server.url)).connect(Events(), b"{}")
+    call, given_up = tool_call("x"), tool_call("x")
+    peer.send(call)
+    peer.send(given_up)
+    await asyncio.sleep(0.3)
+    peer.cancel(given_up)
+    with serving(reply, port) as server:
+        assert "result" in await call.answer()
+        assert server.asked() == ["tools/call"]
     await peer.close()
 
 

@@ -84,9 +84,15 @@ class Guarded:
             self.door.use(settings, reviews)
 
     async def drain(self) -> None:
-        """Go on for a while, and have clients connect again elsewhere: none is cut off in the middle of anything."""
+        """Go on for a while, and have clients connect again elsewhere: none is cut off in the middle of anything.
+
+        Streams that were open before could not say that their connections end. They end half-way: what a client sends
+        behind such a stream is still served, and told.
+        """
         self.door.is_leaving = True
-        await asyncio.sleep(self._settings.drain)
+        await asyncio.sleep(self._settings.drain / 2)
+        self.tenants.end_streams()
+        await asyncio.sleep(self._settings.drain / 2)
 
     async def stop(self) -> None:
         """End what the callers have, within a bounded time."""

@@ -96,6 +96,11 @@ class Parts(NamedTuple):
         """Whether clients are to be sent here."""
         return self.guarded is None or self.guarded.is_ready
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self.connections.is_serving or (self.guarded is not None and self.guarded.door.is_finding_out)
+
     async def drain(self) -> None:
         """Have clients go elsewhere, where there is an elsewhere."""
         if self.guarded is not None:
@@ -255,7 +260,7 @@ async def _end(parts: Parts, servers: list[Server], tasks: list[asyncio.Task[Non
         task.cancel()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(parts.grace):
-            while parts.connections.is_serving:  # noqa: ASYNC110 - once, at the very end
+            while parts.is_serving:  # noqa: ASYNC110 - once, at the very end
                 await asyncio.sleep(_POLL)
     if parts.guarded is not None:
         await parts.guarded.stop()

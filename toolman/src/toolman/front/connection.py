@@ -189,7 +189,8 @@ class Connection(asyncio.Protocol):
         """Write the head of a response that is an event stream."""
         if self._transport is not None:
             self._is_streaming = True
-            self._transport.write(wire.stream(lines, is_chunked=not self.is_old))
+            closing = b"" if self.is_old else self.closing_line()
+            self._transport.write(wire.stream(lines + closing, is_chunked=not self.is_old))
 
     def send(self, data: bytes, *, is_vital: bool = False) -> None:
         """Write a piece of the stream. A client that does not read loses its connection, but for what is vital."""

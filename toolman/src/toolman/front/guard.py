@@ -138,6 +138,11 @@ class Guard:
         """How many connections may be open."""
         return self._outside.max_connections
 
+    @property
+    def is_finding_out(self) -> bool:
+        """Whether requests wait until it is known whose they are."""
+        return bool(self._tasks)
+
     def use(self, settings: config.Guard, reviews: Reviews) -> None:
         """Go on with other settings; what was found out under them counts no more."""
         self.settings, self._reviews = settings, reviews

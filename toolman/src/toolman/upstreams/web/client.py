@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from toolman.upstreams import Failure
@@ -30,8 +32,8 @@ MAX_CONNECTIONS = 1024
 """To one server. As many calls can be on their way to it."""
 
 KEEP = 4.0
-"""Seconds that an unused connection is used again where the server does not say how long: most close after 5 or more,
-and a request that crosses the closing may or may not have been seen."""
+"""Seconds after a response began for which its connection is used again where the server does not say how long: most
+close unused ones after 5 or more, and a request that crosses the closing may or may not have been seen."""
 
 MAX_KEEP = 60.0
 """Seconds, whatever the server says: what is between forgets silent connections."""
@@ -67,10 +69,10 @@ class Client:
         Raises:
             Failure: Too many requests are on their way.
         """
-        now = self._loop.time()
+        now = time.monotonic()
         while self._idle:
             connection = self._idle.pop()
-            if now - connection.idle_since < _patience(connection) and not connection.transport.is_closing():
+            if now - connection.heard < _patience(connection) and not connection.transport.is_closing():
                 connection.start(exchange)
                 return
             connection.abort()
@@ -90,7 +92,6 @@ class Client:
 
     def release(self, connection: Connection) -> None:
         """Keep a connection for the next request."""
-        connection.idle_since = self._loop.time()
         self._idle.append(connection)
         if self._reaper is None:
             self._reaper = self._loop.call_later(KEEP, self._reap)
@@ -114,8 +115,8 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _reap(self) -> None:
-        now = self._loop.time()
-        for connection in [each for each in self._idle if now - each.idle_since >= _patience(each)]:
+        now = time.monotonic()
+        for connection in [each for each in self._idle if now - each.heard >= _patience(each)]:
             self._idle.remove(connection)
             connection.abort()
         self._reaper = self._loop.call_later(KEEP, self._reap) if self._idle else None
@@ -159,6 +160,8 @@ class Client:
         transport, connection = await self._loop.create_connection(
             lambda: Connection(self), host, address.port, ssl=self._tls, server_hostname=name
         )
+        if transport.is_closing():  # what is written to it now is not sent
+            raise ConnectionResetError(errno.ECONNRESET, "it closes its connections at once")
         opened = transport.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _PROBES:

@@ -97,14 +97,15 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         transport: What it writes to.
-        idle_since: When its last exchange ended, on the loop's clock.
+        heard: When the head of its last response came, or it was made, in monotonic seconds: what the server says of
+            the connection there is true from then on, and of no use when a stream of minutes has ended.
         keep: Seconds that the server keeps it, None if it does not say.
     """
 
     transport: asyncio.Transport
 
     def __init__(self, pool: Pool) -> None:
-        self.idle_since = 0.0
+        self.heard = 0.0
         self.keep: float | None = None
         self._pool = pool
         self._exchange: Exchange | None = None
@@ -128,6 +129,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
+        self.heard = time.monotonic()
 
     def pause_writing(self) -> None:
         """Note that the server has not taken the whole request."""
@@ -136,6 +138,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that most of the request is gone."""
         self._is_stuck = False
+
+    def eof_received(self) -> None:
+        """Close at once: nothing more comes, and what is written before TLS has said farewell, too, goes nowhere."""
+        self.transport.abort()
 
     def connection_lost(self, problem: Exception | None) -> None:
         """Tell who waits, or send the request again where that is safe."""
@@ -156,9 +162,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the server sends. One that sends more than can be worked off leaves others as much time."""
-        began = time.perf_counter()
-        self._take(data)
-        took = time.perf_counter() - began
+        began = time.monotonic()
+        self._take(data, began)
+        took = time.monotonic() - began
         if took > TURN and not self.transport.is_closing():
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(took, self._read_on)
@@ -167,7 +173,7 @@ class Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, now: float) -> None:
         exchange, reader = self._exchange, self._reader
         if exchange is None:
             self.transport.abort()
@@ -180,6 +186,7 @@ class Connection(asyncio.Protocol):
             return
         if reader.response is not None and not reader.is_announced:
             reader.is_announced = True
+            self.heard = now
             exchange.begun(reader.response)
         if body and self._exchange is exchange:
             exchange.received(body)

@@ -29,6 +29,10 @@ PATIENCE = 10.0
 """Seconds that a call which could not be sent waits at most for a server that seems to be gone: agents give up soon
 after."""
 
+RETRY = 1.0
+"""Seconds after which such a call is tried again, whatever has been found out by then: the look itself may be stuck on
+its way to a machine that is no more."""
+
 
 class Patient(Protocol):
     """Whose server it is."""
@@ -102,7 +106,7 @@ class Recovery:
         return True
 
     def hold(self, call: Call, tries: int) -> bool:
-        """Have a call that could not be sent wait until it is known whether the server is there.
+        """Have a call that could not be sent wait until it is known whether the server is there, or for a moment.
 
         False if nobody looks for it, if the call has waited for long, or if it is toolman's own: that may be the look.
         """
@@ -110,6 +114,7 @@ class Recovery:
         if self._checking is None or has_waited or call.owner is OWN:
             return False
         self._waiting.append((call, tries))
+        self._loop.call_later(RETRY, self._retry, call, tries)
         return True
 
     def suspect(self) -> None:
@@ -152,6 +157,12 @@ class Recovery:
         for call, _ in waiting:
             self._sender.fail(call, problem)
         self._patient.end(problem)
+
+    def _retry(self, call: Call, tries: int) -> None:
+        if (call, tries) in self._waiting and not self.is_under_way:
+            self._waiting.remove((call, tries))
+            if self._sender.is_waiting(call):
+                self._sender.launch(call, tries)
 
     def _go_on(self) -> None:
         """Send what had to wait."""
