@@ -130,6 +130,19 @@ def test_no_call_is_lost_when_a_pod_of_a_shared_server_is_deleted(chaos: World) 
 
 
 @pytest.mark.requirement("O-04")
+def test_no_call_is_lost_with_such_a_pod_while_the_cluster_learns_of_nothing(chaos: World, ends: Outages) -> None:
+    """What watched the API server comes back to it after a while only, and sends calls to the Pod until then."""
+    with chaos.calls.during("one Pod of it deleted after an outage of the API server") as window:
+        with ends.of_cluster("kube-apiserver"):
+            time.sleep(AWAY)
+        first = chaos.guards()[0]
+        chaos.kubectl("delete", "pod", first, "--wait=false")
+        chaos.kubectl.wait("pod", first, "delete", world.SECONDS)
+        chaos.rolled_out()
+    assert window.lost == []
+
+
+@pytest.mark.requirement("O-04")
 def test_no_call_is_lost_when_a_shared_server_is_rolled_out(chaos: World) -> None:
     env = [{"name": "ROLLED", "value": "yes"}]
     before = set(chaos.guards())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -317,6 +320,33 @@ def test_an_end_takes_what_comes_behind_the_streams_that_it_ends(world: World) -
         assert (response.status_code, response.headers["Connection"]) == (200, "close")
         assert _port(response) == early_port
     assert world.toolman.process.wait(LIMIT) == 0
+
+
+def test_an_end_waits_as_long_as_clients_are_sent_to_it_and_no_longer_than_it_may(world: World) -> None:
+    world.guard |= {"drain": 2, "maxDrain": 4}
+    world.callers = [caller("one", layer("*"))]
+    world.start()
+    session = world.visitor(world.api.know("one")).initialize().http.headers["Mcp-Session-Id"]
+    began = time.monotonic()
+    world.toolman.process.send_signal(signal.SIGTERM)
+    while time.monotonic() < began + 3:
+        late = world.visitor(world.api.know("one"))
+        assert late.post(PING, **{"Mcp-Session-Id": session}).status_code == 200
+    assert world.toolman.process.wait(LIMIT) == 0
+    assert time.monotonic() > began + 3.5
+
+
+def test_an_end_does_not_wait_for_ever_for_clients_that_go_on_coming(world: World) -> None:
+    world.guard |= {"drain": 1, "maxDrain": 2}
+    world.callers = [caller("one", layer("*"))]
+    world.start()
+    world.toolman.process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + LIMIT
+    while world.toolman.process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", world.port), LIMIT).close()
+        assert time.monotonic() < end
+    assert world.toolman.process.returncode == 0
 
 
 def test_an_end_waits_for_those_whose_tokens_are_looked_at(world: World) -> None:

@@ -119,4 +119,4 @@ def test_a_new_pod_takes_calls_before_an_old_one_stops() -> None:
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     guard = spec["template"]["spec"]["containers"][0]
     assert guard["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 6 + 30
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 40 + 30

@@ -288,6 +288,31 @@ async def test_a_server_that_accepts_nobody_is_given_up(monkeypatch: pytest.Monk
             each.close()
 
 
+async def test_an_address_that_does_not_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of several machines may lead to one that has just gone; a second try leads elsewhere."""
+    monkeypatch.setattr(module, "ADDRESS_TIMEOUT", 0.1)
+    loop, tries = asyncio.get_running_loop(), 0
+    connect = loop.sock_connect
+
+    async def lost(sock: socket.socket, address: tuple[str, int]) -> None:
+        nonlocal tries
+        tries += 1
+        await (asyncio.sleep(LIMIT) if tries < 3 else connect(sock, address))
+
+    monkeypatch.setattr(loop, "sock_connect", lost)
+    with serving(lambda request: request.answer(200, request.body)) as server:
+        async with client(server.url) as found:
+            assert await post(found, b"x").answer() == b"x"
+
+
+async def test_a_name_that_nobody_answers_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: asyncio.sleep(LIMIT))
+    async with client("http://localhost:1/mcp") as found:
+        with pytest.raises(Broken, match="nobody says where its name leads"):
+            await post(found).answer()
+
+
 async def test_too_many_requests_are_refused_and_not_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
     with serving(lambda request: request.open_stream()) as server:
@@ -345,13 +370,17 @@ class Closed(asyncio.Transport):
 
 
 async def test_a_server_that_closes_new_connections_at_once_got_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def connect(protocol: Callable[[], asyncio.Protocol], *_: object, **__: object) -> tuple[object, object]:
+    async def connect(
+        protocol: Callable[[], asyncio.Protocol], *, sock: socket.socket, **_: object
+    ) -> tuple[object, object]:
+        sock.close()
         return Closed(), protocol()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connect)
-    async with client("http://127.0.0.1:1/mcp") as found:
-        with pytest.raises(Broken, match="it closes its connections at once") as problem:
-            await post(found).answer()
+    with serving(lambda _: None) as server:
+        async with client(server.url) as found:
+            with pytest.raises(Broken, match="it closes its connections at once") as problem:
+                await post(found).answer()
     assert not problem.value.is_sent
 
 

@@ -315,6 +315,8 @@ class Guard(_Strict, frozen=True):
         outage: Seconds for which it goes on counting after that while there is no answer at all.
         callers: The Pods; others are refused.
         drain: Seconds for which toolman goes on when it is told to end, while clients connect again elsewhere.
+        max_drain: Seconds for which it goes on at most, as long as new connections come: then whatever leads clients
+            here has not learned yet that it ends.
         grace: Seconds after that for calls on their way.
     """
 
@@ -324,6 +326,7 @@ class Guard(_Strict, frozen=True):
     outage: Seconds = 600.0
     callers: tuple[Caller, ...] = ()
     drain: Seconds = 12.0
+    max_drain: Seconds = 40.0
     grace: Seconds = 30.0
 
 

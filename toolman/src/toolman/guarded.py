@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from toolman.front.population import Population
 
 
+_QUIET = 0.25
+"""Of the time for draining: without a new connection for so long, none is expected any more."""
+
+
 class Guarded:
     """What a guard has besides what every toolman has.
 
@@ -40,7 +45,8 @@ class Guarded:
     def __init__(
         self, config: Config, trunk: Trunk, nobodys: Dispatcher, audit: Audit, connections: Population
     ) -> None:
-        clock = asyncio.get_running_loop().time
+        self._clock = clock = asyncio.get_running_loop().time
+        self._connections = connections
         settings = guard_of(config)
         self._trunk = trunk
         self._settings = settings
@@ -87,12 +93,19 @@ class Guarded:
         """Go on for a while, and have clients connect again elsewhere: none is cut off in the middle of anything.
 
         Streams that were open before could not say that their connections end. They end half-way: what a client sends
-        behind such a stream is still served, and told.
+        behind such a stream is still served, and told. A cluster whose API server was just away may go on sending
+        clients here for half a minute; so the end waits until none has come for a while.
         """
+        settings = self._settings
         self.door.is_leaving = True
-        await asyncio.sleep(self._settings.drain / 2)
+        await asyncio.sleep(settings.drain / 2)
         self.tenants.end_streams()
-        await asyncio.sleep(self._settings.drain / 2)
+        await asyncio.sleep(settings.drain / 2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.max_drain - settings.drain):
+                quiet = settings.drain * _QUIET
+                while (left := self._connections.visited + quiet - self._clock()) > 0:  # noqa: ASYNC110 - at the very end
+                    await asyncio.sleep(left)
 
     async def stop(self) -> None:
         """End what the callers have, within a bounded time."""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from mcp_operator.objects import Resource
     from mcp_operator.settings import Settings
 
-END_SECONDS: Final = 75
-"""For a Pod's end: the guard drains for twelve seconds and lets calls finish for thirty, then the server ends."""
+END_SECONDS: Final = 80
+"""For a Pod's end: the guard drains for twelve seconds, forty if clients still come, and lets calls finish for thirty;
+then the server ends."""
 PROGRESS_SECONDS: Final = 600
 """Until a rollout that does not get on counts as failed; it is tried on."""
 TOKEN_SECONDS: Final = 3607

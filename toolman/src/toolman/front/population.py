@@ -7,6 +7,7 @@ together, so that no number of them can take the memory, or the places, of every
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -88,9 +89,13 @@ class Population:
     Args:
         clock: Seconds, monotonic.
         later: Calls a function after some seconds.
+
+    Attributes:
+        visited: When the last one was made, on the clock.
     """
 
     def __init__(self, clock: Callable[[], float], later: Callable[[float, Callable[[], None]], object]) -> None:
+        self.visited = -math.inf
         self._clock = clock
         self._later = later
         self._is_ticking = False
@@ -135,7 +140,8 @@ class Population:
             self.leave(displaced)
             displaced.abort() if is_slow else displaced.expire(is_slow=False)
         self._all.add(member)
-        self._new[member] = self._clock() + NEW_TIME
+        self.visited = self._clock()
+        self._new[member] = self.visited + NEW_TIME
         self._tick_later()
         return True
 

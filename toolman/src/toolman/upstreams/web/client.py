@@ -12,7 +12,7 @@ import contextlib
 import errno
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolman.upstreams import Failure
 from toolman.upstreams.web.connection import Broken, Connection, Exchange
@@ -26,7 +26,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for resolving a name, connecting and the TLS handshake."""
 
 ADDRESS_TIMEOUT = 3.0
-"""Seconds for one of several addresses: one family of addresses may lead nowhere."""
+"""Seconds for an address to take a connection, then the next one is tried, and the first again after the last: one
+family of addresses may lead nowhere, and one that stands for several machines to one that has just gone."""
 
 MAX_CONNECTIONS = 1024
 """To one server. As many calls can be on their way to it."""
@@ -39,7 +40,8 @@ MAX_KEEP = 60.0
 """Seconds, whatever the server says: what is between forgets silent connections."""
 
 _MARGIN = 1.0
-_PROBES = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+_UNNAMED = "nobody says where its name leads; does the DNS server work, and may toolman ask it?"
+_OPTIONS = ((socket.TCP_NODELAY, 1), (socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 """A silent stream is noticed to be dead after a minute."""
 
 
@@ -137,35 +139,43 @@ class Client:
 
     async def _connect(self) -> Connection:
         address = self.destination.address
-        problem: OSError | None = None
+        problem: OSError = TimeoutError(_UNNAMED)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                found = await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-                self.destination.check(str(place[0]) for *_, place in found)
-                for number, (*_, place) in enumerate(found, 1):
-                    try:
-                        async with asyncio.timeout(ADDRESS_TIMEOUT if number < len(found) else CONNECT_TIMEOUT):
-                            return await self._attempt(str(place[0]))
-                    except OSError as mishap:  # a TimeoutError is one, too
-                        problem = mishap
-        except TimeoutError as mishap:
-            problem = mishap
+                while True:
+                    found = await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+                    self.destination.check(str(place[0]) for *_, place in found)
+                    problem = TimeoutError()
+                    for family, *_, place in found:
+                        try:
+                            return await self._attempt(family, place)
+                        except OSError as mishap:
+                            problem = mishap
+                    if not isinstance(problem, TimeoutError):
+                        break
+        except TimeoutError:
+            pass
         except OSError as mishap:
             problem = mishap
         raise Failure(f"cannot connect to {address.origin}: {_explain(problem)}")
 
-    async def _attempt(self, host: str) -> Connection:
-        address = self.destination.address
-        name = address.host if self._tls is not None else None
+    async def _attempt(self, family: int, place: tuple[Any, ...]) -> Connection:
+        name = self.destination.address.host if self._tls is not None else None
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        with contextlib.ExitStack() as unless_connected:
+            unless_connected.callback(opened.close)
+            opened.settimeout(0)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _OPTIONS:
+                opened.setsockopt(socket.IPPROTO_TCP, option, value)
+            async with asyncio.timeout(ADDRESS_TIMEOUT):
+                await self._loop.sock_connect(opened, place)
+            unless_connected.pop_all()
         transport, connection = await self._loop.create_connection(
-            lambda: Connection(self), host, address.port, ssl=self._tls, server_hostname=name
+            lambda: Connection(self), sock=opened, ssl=self._tls, server_hostname=name
         )
         if transport.is_closing():  # what is written to it now is not sent
             raise ConnectionResetError(errno.ECONNRESET, "it closes its connections at once")
-        opened = transport.get_extra_info("socket")
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _PROBES:
-            opened.setsockopt(socket.IPPROTO_TCP, option, value)
         return connection
 
 
@@ -176,7 +186,7 @@ def _patience(connection: Connection) -> float:
 def _explain(problem: OSError | None) -> str:
     """Say what went wrong, for a person: an error of TLS says more in its own words."""
     if isinstance(problem, TimeoutError):
-        return "no answer; is the address right, and may toolman go there?"
+        return str(problem) or "no answer; is the address right, and may toolman go there?"
     if isinstance(problem, socket.gaierror):
         return "its name is not known"
     verdict = getattr(problem, "verify_message", "")
