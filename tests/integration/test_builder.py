@@ -212,17 +212,31 @@ def test_a_failure_names_step_reason_and_last_lines_and_leaves_nothing(
 def test_a_build_that_fails_for_want_of_a_submodule_says_that_those_are_left_out(
     builder: Builder, git_server: GitServer
 ) -> None:
-    package = {"scripts": {"build": "cp vendor/x.js dist/"}, "main": "dist/a.js"}
-    url = server(git_server, "with-submodule", {"package.json": json.dumps(package), "src/a.js": WRITES % ""})
-    repository = git_server.root / "with-submodule.git"
-    commit = repositories.head(repository)
-    text = f"commit refs/heads/main\ncommitter A <a@a> 1760000500 +0000\ndata 1\nx\nfrom {commit}\n"
-    repositories.git(repository, "fast-import", "--quiet", data=f"{text}M 160000 {commit} vendor\n\n".encode())
-
-    error = builder.fail(url)
+    error = builder.fail(with_submodule(git_server))
 
     assert error.step == Step.BUILD
-    assert error.hint.endswith("Of the source: left out: git submodules (vendor).")
+    assert "Of the source: left out: git submodules (vendor); spec.source.git.recurseSub" in error.hint
+
+
+@pytest.mark.requirement("B-01")
+def test_a_submodule_that_is_asked_for_is_built_with_its_repository(builder: Builder, git_server: GitServer) -> None:
+    source = GitSource(url=with_submodule(git_server), recurse_submodules=True)
+    result = builder.build(source.url, source=source)
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    assert result.warnings == ()
+
+
+def with_submodule(git_server: GitServer) -> str:
+    """Make a server whose code is in a submodule; give its URL."""
+    name = f"with-submodule-{uuid.uuid4().hex[:8]}"
+    server(git_server, f"{name}-vendor", {"x.js": WRITES % ""})
+    package = {"scripts": {"build": "mkdir -p dist && cp vendor/x.js dist/"}, "main": "dist/x.js"}
+    package |= {"dependencies": {}, "devDependencies": {}, "name": "x", "version": "1.0.0"}
+    url = server(git_server, name, {"package.json": json.dumps(package), "src/a.js": WRITES % ""})
+    vendored = repositories.head(git_server.root / f"{name}-vendor.git")
+    repositories.link(git_server.root / f"{name}.git", {"vendor": (f"../{name}-vendor.git", vendored)})
+    return url
 
 
 @pytest.mark.requirement("B-15")

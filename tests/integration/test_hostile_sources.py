@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import package_registry
 import pytest
-from mcp_operator.images import git, pipeline
+from mcp_operator.images import git_run, pipeline
 from mcp_operator.images.contract import (
     BuildError,
     BuildRequest,
@@ -178,7 +178,7 @@ def test_a_huge_file_in_a_small_pack_is_refused_before_it_is_written(
 def test_a_small_pack_that_needs_gigabytes_of_memory_is_refused(
     fetcher: Fetcher, server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git, "MAX_MEMORY", 100 << 20)
+    monkeypatch.setattr(git_run, "MAX_MEMORY", 100 << 20)
 
     def stream() -> Iterator[bytes]:
         for mark in range(1, 4):  # each but a little other than the one before

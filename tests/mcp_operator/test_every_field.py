@@ -66,6 +66,7 @@ SERVERS: dict[str, tuple[Spec, object]] = {
     "source.git.path": (GIT, "src/one"),
     "source.git.secretRef.name": (GIT, "s1"),
     "source.git.interval": (GIT, "1m"),
+    "source.git.recurseSubmodules": (GIT, True),
     "source.npm.package": (NPM, "two"),
     "source.npm.version": (NPM, "2.0.0"),
     "source.pypi.package": (PYPI, "two"),

@@ -69,7 +69,15 @@ def test_an_agent_names_servers_by_names_that_they_can_have() -> None:
 def test_defaults_are_those_of_the_schema() -> None:
     spec = MCPServerSpec.model_validate({"source": {"git": {"url": "https://example.com/a"}}})
     assert spec.model_dump(by_alias=True, exclude_none=True) == {
-        "source": {"git": {"url": "https://example.com/a", "ref": {}, "path": ".", "interval": "5m"}},
+        "source": {
+            "git": {
+                "url": "https://example.com/a",
+                "ref": {},
+                "path": ".",
+                "interval": "5m",
+                "recurseSubmodules": False,
+            }
+        },
         "build": {
             "runtime": "auto",
             "dockerfile": "Dockerfile",

@@ -71,6 +71,21 @@ def create(repository: Path, files: Files, message: str = "Import") -> str:
     return commit(repository, files, message)
 
 
+def link(repository: Path, modules: Mapping[str, tuple[str, str]]) -> str:
+    """Add a commit with submodules, each a path with a URL and a commit; give its hash."""
+    told = "".join(f'[submodule "{path}"]\n\tpath = {path}\n\turl = {url}\n' for path, (url, _) in modules.items())
+    known = git(repository, "ls-tree", "main", ".gitmodules")
+    before = git(repository, "cat-file", "blob", "main:.gitmodules") + "\n" if known else ""
+    text = f"{before}{told}"
+    parent = head(repository)
+    links = "".join(f"M 160000 {found} {path}\n" for path, (_, found) in modules.items())
+    date = int(git(repository, "show", "--no-patch", "--format=%ct", parent)) + 60
+    script = f"commit refs/heads/main\ncommitter {AUTHOR} {date} +0000\ndata 4\nLink\nfrom {parent}\n{links}"
+    script += f"M 100644 inline .gitmodules\ndata {len(text.encode())}\n{text}\n\n"
+    git(repository, "fast-import", "--quiet", data=script.encode())
+    return head(repository)
+
+
 def commit(
     repository: Path,
     changes: Mapping[str, tuple[bool, bytes] | str | None],

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp_operator.images import git
+from mcp_operator.images import git, git_run
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.contract import BuildCancelled, BuildError, GitSource
 from mcp_operator.images.reasons import Reason
@@ -213,8 +213,20 @@ def test_submodules_are_left_out_and_named(server: GitServer, settings: Settings
 
     checkout = clone(GitSource(url=server.url("demo.git")), settings, tmp_path)
 
-    assert checkout.warnings == ("left out: git submodules (module)",)
+    assert checkout.warnings == ("left out: git submodules (module); spec.source.git.recurseSubmodules takes them in",)
     assert not any((checkout.root / "module").iterdir())
+
+
+@pytest.mark.requirement("B-01")
+def test_what_only_stands_for_a_file_of_lfs_is_named(server: GitServer, settings: Settings, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    plain = "version https://git-lfs.example/spec\n" + "x" * 100
+    files = {f"{number}.bin": pointer for number in range(4)} | {"text": plain, "about": f"about {pointer}"}
+    repositories.commit(server.root / "demo.git", files, "Large")
+
+    checkout = clone(GitSource(url=server.url("demo.git")), settings, tmp_path)
+
+    assert checkout.warnings == ("left out: the content of files of Git LFS (0.bin, 1.bin, 2.bin, ...)",)
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_FILE", 2), ("MAX_TREE", 4), ("MAX_FILES", 1)])
@@ -227,7 +239,7 @@ def test_a_repository_that_is_too_large_is_refused_before_it_is_unpacked(
     limit: str,
     value: int,
 ) -> None:
-    monkeypatch.setattr(git, limit, value)
+    monkeypatch.setattr(git_run, limit, value)
 
     with pytest.raises(BuildError, match="too large") as caught:
         clone(GitSource(url=server.url("demo.git")), settings, tmp_path)

@@ -53,6 +53,13 @@ def test_what_must_be_verified_first_is_verified_by_another_build(
         assert key(before) != key(after)
 
 
+@pytest.mark.requirement("B-01")
+def test_submodules_that_are_asked_for_are_another_build() -> None:
+    git = {"url": "https://git.test/a"}
+    before, after = (server("one", source={"git": git | more}) for more in ({}, {"recurseSubmodules": True}))
+    assert key(before) != key(after)
+
+
 @pytest.mark.parametrize("change", CHANGES[:6], ids=lambda change: next(iter(change)))
 def test_what_a_server_is_started_with_must_be_verified(change: dict[str, Any]) -> None:
     image = ImageStatus(

@@ -79,6 +79,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument("--dir", metavar="PATH", help="folder of this machine")
     group.add_argument("--ref", metavar="R", help="branch, tag or commit (40 digits), with --git")
     group.add_argument("--path", metavar="P", default=".", help="the server's folder in the repository or --dir")
+    group.add_argument("--recurse-submodules", action="store_true", help="with --git: those on the repository's host")
     group.add_argument("--git-user", metavar="U", help="user name for a private repository; forges take any")
     group.add_argument("--git-token-file", metavar="FILE", help=f"token or password; or the variable {TOKEN_VARIABLE}")
     group.add_argument("--git-key-file", metavar="FILE", help="private ssh key without a passphrase")
@@ -171,6 +172,7 @@ def source(given: argparse.Namespace) -> Source:
     if not given.git:
         alone = {"--ref": given.ref, "--git-user": given.git_user, "--git-token-file": given.git_token_file}
         alone |= {"--git-key-file": given.git_key_file, "--git-known-hosts": given.git_known_hosts}
+        alone |= {"--recurse-submodules": given.recurse_submodules}
         extra = [option for option, value in alone.items() if value]
         if extra:
             raise UsageError(f"{extra[0]} goes with --git only")
@@ -196,7 +198,13 @@ def _git(given: argparse.Namespace) -> GitSource:
     branch = ref.removeprefix("refs/heads/") if ref and not commit and not ref.startswith("refs/tags/") else None
     tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None
     return GitSource(
-        url=url, branch=branch, tag=tag, commit=commit, path=given.path, credentials=_credentials(given, url)
+        url=url,
+        branch=branch,
+        tag=tag,
+        commit=commit,
+        path=given.path,
+        recurse_submodules=given.recurse_submodules,
+        credentials=_credentials(given, url),
     )
 
 

@@ -8,6 +8,7 @@ _OPTIONS = {
     "spec.source.git.url": "--git",
     "spec.source.git.ref": "--ref",
     "spec.source.git.path": "--path",
+    "spec.source.git.recurseSubmodules": "--recurse-submodules",
     "spec.build.runtime": "--runtime",
     "spec.build.dockerfile": "--dockerfile",
     "spec.build.command": "--command",

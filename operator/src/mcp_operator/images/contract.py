@@ -45,13 +45,18 @@ class GitCredentials:
 
 @dataclass(frozen=True, kw_only=True)
 class GitSource:
-    """A git repository; at most one of branch, tag and commit (40 hex digits)."""
+    """A git repository; at most one of branch, tag and commit (40 hex digits).
+
+    Attributes:
+        recurse_submodules: Take the submodules in that are on the same host.
+    """
 
     url: str
     branch: str | None = None
     tag: str | None = None
     commit: str | None = None
     path: str = "."
+    recurse_submodules: bool = False
     credentials: GitCredentials | None = field(default=None, repr=False)
 
 

@@ -1,46 +1,38 @@
 """Clone a git repository written by a stranger: pinned, shallow, bounded, and without running anything of it.
 
-No shell, no submodules, no LFS, no hooks, no configuration but ours, no prompt. git refuses options in the place of
-URLs only since some versions, so ``--`` stands before each and nothing that starts with a dash is let through.
+No shell, no LFS, no hooks, no configuration but ours, no prompt; submodules only if they are asked for. git refuses
+options in the place of URLs only since some versions, so ``--`` stands before each and nothing that starts with a dash
+is let through.
 """
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import re
 import shutil
-import ssl
-import stat
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_operator.images import cleanup, context, git_auth, git_errors, git_url, process, redact
+from mcp_operator.images import cleanup, git_auth, git_errors, git_url, redact, submodules
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.checkout import Checkout
-from mcp_operator.images.contract import BuildError, Step
+from mcp_operator.images.contract import BuildError
+from mcp_operator.images.git_run import Git, Room
 from mcp_operator.images.reasons import Reason
-from mcp_operator.images.tree import MAX_FILE, MAX_FILES, MAX_TREE
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
 
-    from mcp_operator.images.contract import GitCredentials, GitSource
+    from mcp_operator.images.contract import GitSource
     from mcp_operator.settings import Settings
 
 RESOLVE_SECONDS = 30
 """For the answer to ``git ls-remote``: it is one round trip, but some hosts are slow to wake."""
-MAX_PACK = 512 * 1024 * 1024
-"""Bytes that a shallow clone may download."""
-
-MAX_MEMORY = 384 * 1024 * 1024
-"""Bytes for each of git's processes: a small pack can describe objects of gigabytes, each a little other than the last.
-Blobs of more than ``core.bigFileThreshold`` are not held in memory."""
-
 NAMED = 3
-"""Submodules that a warning names."""
+"""Submodules, or files, that a warning names."""
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _TAGS = "refs/tags/"
@@ -89,7 +81,8 @@ def _listed(
     """Give what the remote's refs of some names point to."""
     # Named so that a sweep finds it: should this process be killed, credentials would be left in it.
     with tempfile.TemporaryDirectory(prefix=cleanup.folder_prefix(cleanup.NOBODY, settings.installation)) as folder:
-        git = _Git(Path(folder) / "empty", remote, Budget(RESOLVE_SECONDS, cancelled), settings, source.credentials)
+        room = Room(Path(folder) / "empty", Budget(RESOLVE_SECONDS, cancelled))
+        git = Git(room.root, remote, room, settings, source.credentials)
         git.folder.mkdir()
         listing = git.run("ls-remote", "--", remote.url, *patterns).stdout.decode(errors="replace")
     return {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
@@ -104,22 +97,95 @@ def clone(source: GitSource, settings: Settings, folder: Path, budget: Budget) -
         BuildError: With the cause: URL, host, credentials, repository, ref, size or content.
         BuildCancelled: The budget says so.
     """
+    room = Room(folder, budget)
+    commit, committed = _place(source, settings, folder, room)
+    return Checkout(root=folder, commit=commit, committed=_time(committed), warnings=_warnings(room, source))
+
+
+def _place(source: GitSource, settings: Settings, folder: Path, room: Room, inside: str = "") -> tuple[str, str]:
+    """Put the files of a commit, and of the submodules that are wanted, into a folder; give it and when it was made.
+
+    Args:
+        source: What to fetch.
+        settings: Where from, and whom to trust.
+        folder: Where to.
+        room: Of all repositories together.
+        inside: Path of the submodule that it is, with a slash; empty for the repository itself.
+    """
     _check_ref(source)
     remote = git_url.remote(source.url, settings.git_protocols, settings.git_mirrors)
     git_auth.check(source.credentials, remote.protocol)
-    git = _Git(folder, remote, budget, settings, source.credentials)
+    git = Git(folder, remote, room, settings, source.credentials)
     git.run("init", "--quiet", "--template=", ".")
     _fetch(git, remote.url, source)
+    git.keep_count()
     commit = git.run("rev-parse", "--verify", "--end-of-options", "FETCH_HEAD^{commit}").stdout.decode().strip()
     # Sizes are known before anything is written: a small pack can hold gigabytes.
-    warnings = _check_listing(git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit).stdout)
+    found = room.take(git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit).stdout)
     committed = git.run("show", "--no-patch", "--format=%ct", commit).stdout.decode().strip()
     git.run("checkout", "--quiet", "--detach", "--force", commit)
+    room.pointers += [f"{inside}{name}" for name in found.small if _is_pointer(folder / name)]
+    urls = _urls(git, commit) if found.submodules and source.recurse_submodules else {}
     shutil.rmtree(folder / ".git")
-    return Checkout(root=folder, commit=commit, committed=_time(committed), warnings=warnings)
+    for each in found.submodules:
+        url = submodules.beside(urls.get(each.path, ""), source.url)
+        shown = f"{inside}{each.path}"
+        if url is None:
+            room.left_out.append(shown)
+        else:
+            wanted = dataclasses.replace(source, url=url, branch=None, tag=None, commit=each.commit)
+            _place_submodule(wanted, settings, folder / each.path, room, shown)
+    return commit, committed
 
 
-def _fetch(git: _Git, url: str, source: GitSource) -> None:
+def _place_submodule(source: GitSource, settings: Settings, folder: Path, room: Room, shown: str) -> None:
+    room.count()
+    # git made it, empty; what was placed before may have put a link in its way.
+    if folder.resolve() != room.root.resolve() / shown or not folder.is_dir() or any(folder.iterdir()):
+        raise git_url.invalid(
+            f"the submodule {redact.line(shown)} is in the way of something else", "Move one of them."
+        )
+    try:
+        _place(source, settings, folder, room, f"{shown}/")
+    except BuildError as error:
+        error.message = f"submodule {redact.line(shown)}: {error.message}"
+        error.args = (error.message,)
+        raise
+
+
+def _urls(git: Git, commit: str) -> dict[str, str]:
+    """Give the URLs of the submodules of a commit, by their paths."""
+    if not git.run("ls-tree", "--full-tree", commit, "--", ".gitmodules").stdout:
+        return {}
+    return submodules.urls(git.run("config", "--blob", f"{commit}:.gitmodules", "-z", "--list").stdout)
+
+
+def _is_pointer(file: Path) -> bool:
+    """Tell whether a file is one of Git LFS: what git has of it says where the content is."""
+    if file.is_symlink():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_POINTER)) == _POINTER
+
+
+def _warnings(room: Room, source: GitSource) -> tuple[str, ...]:
+    found = []
+    if room.left_out and source.recurse_submodules:
+        found.append(f"left out: git submodules that are not on the host of their repository ({_some(room.left_out)})")
+    elif room.left_out:
+        found.append(
+            f"left out: git submodules ({_some(room.left_out)}); spec.source.git.recurseSubmodules takes them in"
+        )
+    if room.pointers:
+        found.append(f"left out: the content of files of Git LFS ({_some(room.pointers)})")
+    return tuple(found)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(redact.line, names[:NAMED])) + (", ..." if names[NAMED:] else "")
+
+
+def _fetch(git: Git, url: str, source: GitSource) -> None:
     flags = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph")
     try:
         git.run("fetch", *flags, "--depth=1", "--", url, _ref(source))
@@ -165,126 +231,3 @@ def _check_ref(source: GitSource) -> None:
     for name in (source.branch, source.tag):
         if name is not None and not _REF.match(name):
             raise git_url.invalid(f"{redact.line(name)!r} is not a name git allows", "Check spec.source.git.ref.")
-
-
-class _Git:
-    """Runs git in one folder with nothing of the machine's or the user's configuration."""
-
-    def __init__(
-        self,
-        folder: Path,
-        remote: git_url.Remote,
-        budget: Budget,
-        settings: Settings,
-        credentials: GitCredentials | None = None,
-    ) -> None:
-        self.folder = folder
-        self._credentials = credentials
-        self._remote = remote
-        self._budget = budget
-        self._ca_file = settings.build_ca_file
-
-    def run(self, command: str, *arguments: str) -> process.Finished:
-        """Run one command; a failure becomes an error with its cause."""
-        # Beside the repository, so that it is removed with it whatever happens.
-        with tempfile.TemporaryDirectory(prefix="git-home-", dir=self.folder.parent) as home:
-            finished = self._run(command, arguments, self._environment(Path(home)))
-        if finished.code != 0:
-            said = finished.stderr
-            if self._credentials and self._credentials.token:
-                said = said.replace(self._credentials.token, redact.MASK)
-            raise git_errors.explain(said, self._remote.original, "such branch, tag or commit")
-        return finished
-
-    def _run(self, command: str, arguments: Sequence[str], env: Mapping[str, str]) -> process.Finished:
-        options = (
-            *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
-            *("-c", "core.bigFileThreshold=32m", "-c", "pack.threads=1", "-c", "core.deltaBaseCacheLimit=32m"),
-            *("-c", "submodule.recurse=false", "-c", "advice.detachedHead=false", "-c", "core.autocrlf=false"),
-            *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30", "-c", "credential.helper="),
-        )
-        try:
-            return process.run(
-                ["git", *options, command, *arguments],
-                env=env,
-                cwd=self.folder,
-                budget=self._budget,
-                step=Step.FETCH,
-                bounds=process.Bounds(watch=self._watch_size, memory=MAX_MEMORY),
-            )
-        except process.OutputLimitError:
-            raise _too_large(f"more than {MAX_FILES} files") from None
-        except FileNotFoundError:
-            raise BuildError(
-                Reason.FETCH_FAILED,
-                "git is not installed where builds run",
-                step=Step.FETCH,
-                hint="Install git.",
-            ) from None
-
-    def _environment(self, home: Path) -> dict[str, str]:
-        env = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home),
-            "LC_ALL": "C",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_ALLOW_PROTOCOL": self._remote.protocol,
-            **git_auth.environment(self._credentials, self._remote.url, home),
-        }
-        if self._ca_file:
-            env["GIT_SSL_CAINFO"] = str(_trusted(Path(self._ca_file), home))
-        return env
-
-    def _watch_size(self) -> None:
-        pack = self.folder / ".git" / "objects" / "pack"
-        try:
-            size = sum(entry.stat().st_size for entry in os.scandir(pack))
-        except OSError:
-            return  # git is just renaming what was listed
-        if size > MAX_PACK:
-            raise _too_large(f"more than {MAX_PACK // 2**20} MiB to download")
-
-
-def _trusted(ca_file: Path, home: Path) -> Path:
-    """Join the given authorities and the system's: GIT_SSL_CAINFO replaces what git would trust."""
-    system = ssl.get_default_verify_paths().cafile
-    bundle = home / "ca.pem"
-    parts = [Path(system).read_bytes()] if system else []
-    parts.append(context.authorities(str(ca_file)) or b"")
-    bundle.write_bytes(b"\n".join(parts))
-    return bundle
-
-
-def _too_large(what: str) -> BuildError:
-    return BuildError(
-        Reason.SOURCE_TOO_LARGE,
-        f"the repository is too large: {what}",
-        step=Step.FETCH,
-        hint="Move the server into a repository of its own, or keep large files out of git.",
-    )
-
-
-def _check_listing(listing: bytes) -> tuple[str, ...]:
-    """Check ``git ls-tree -l -z``: counts and sizes; name what will be left out."""
-    total = 0
-    submodules: list[str] = []
-    entries = [entry for entry in listing.split(b"\0") if entry]
-    if len(entries) > MAX_FILES:
-        raise _too_large(f"{len(entries)} files, {MAX_FILES} are accepted")
-    for entry in entries:
-        details, _, name = entry.partition(b"\t")
-        mode, _, _, size = details.split()
-        if int(mode, 8) == stat.S_IFDIR | stat.S_IFLNK:  # a submodule
-            submodules.append(redact.line(name.decode(errors="replace")))
-            continue
-        if int(size) > MAX_FILE:
-            shown = redact.line(name.decode(errors="replace"))
-            raise _too_large(f"{shown} has {int(size) // 2**20} MiB, {MAX_FILE // 2**20} are accepted")
-        total += int(size)
-    if total > MAX_TREE:
-        raise _too_large(f"{total // 2**20} MiB of files, {MAX_TREE // 2**20} are accepted")
-    more = ", ..." if submodules[NAMED:] else ""
-    return (f"left out: git submodules ({', '.join(submodules[:NAMED])}{more})",) if submodules else ()

@@ -86,6 +86,8 @@ class GitSource(Model):
     """Secret for a private repository: `username` and `password`, or `ssh-privatekey` and `known_hosts`."""
     interval: Duration = "5m"
     """How often the ref is looked up again."""
+    recurse_submodules: bool = False
+    """Whether submodules are taken in: those on the repository's own host, with the same credentials."""
 
 
 class NpmSource(Model):

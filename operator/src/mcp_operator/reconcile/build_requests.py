@@ -106,7 +106,12 @@ def _trial(server: Resource[MCPServerSpec], settings: Settings) -> dict[str, Any
 def _source(spec: MCPServerSpec, answer: Answer) -> Source:
     source = spec.source
     if source.git is not None:
-        return GitSource(url=source.git.url, commit=answer.revision, path=source.git.path)
+        return GitSource(
+            url=source.git.url,
+            commit=answer.revision,
+            path=source.git.path,
+            recurse_submodules=source.git.recurse_submodules,
+        )
     if source.npm is not None:
         return NpmSource(package=source.npm.package, version=answer.revision)
     if source.pypi is not None:
