@@ -127,6 +127,29 @@ def test_the_end_of_a_name_says_what_kind_of_value_it_has(name: str, value: str)
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ("Error: REDIS_MODE must be 'single' or 'cluster'", {"REDIS_MODE": "single"}),
+        ('REDIS_MODE must be one of: "single", "cluster", "sentinel".', {"REDIS_MODE": "single"}),
+        ("redis_mode\n  Input should be 'single', 'cluster' or 'x' [type=literal_error]", {"REDIS_MODE": "single"}),
+        ("Expected 'single' | 'cluster', received 'placeholder'\n  path: [\n 'REDIS_MODE' ]", {"REDIS_MODE": "single"}),
+        ("REDIS_MODE: 'placeholder' is not one of 'sse', 'stdio'", {"REDIS_MODE": "stdio"}),
+        ("invalid REDIS_MODE, valid values are single, cluster", {"REDIS_MODE": "single"}),
+        ("REDIS_MODE: invalid choice (choose from single, cluster)", {"REDIS_MODE": "single"}),
+        ("REDIS_MODE must be set or provided", {}),
+        ("REDIS_MODE should be a URL, such as x, y", {}),
+        ("REDIS_MODE must be 'single'", {}),
+        ("API_KEY must be one of the keys that you have, or a token", {}),
+        ("must be one of: a, b", {}),
+        ("API_KEY must be 'placeholder' or 'x'", {}),
+    ],
+)
+def test_one_of_a_list_of_values_is_chosen(text: str, found: dict[str, str]) -> None:
+    given = {"API_KEY": "placeholder", "REDIS_MODE": "placeholder"}
+    assert placeholders.choices(text.splitlines(), given) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
         ("  API_ID = int(os.environ[\"API_ID\"])\nValueError: invalid literal for int() with base 10: 'x'", ["API_ID"]),
         ("api_id\n  Input should be a valid integer [type=int_parsing, input_value='x']", ["API_ID"]),
         ('strconv.Atoi: parsing "x": invalid syntax', []),

@@ -241,3 +241,14 @@ def test_a_placeholder_that_has_to_be_a_number_becomes_one(monkeypatch: pytest.M
 
     assert {"MY_API_ID": "1", "MY_API_HASH": "placeholder"}.items() <= attempts.made[2][2].items()
     assert verified.needs.env == ("MY_API_ID", "MY_API_HASH")
+
+
+def test_a_placeholder_that_has_to_be_one_of_a_list_becomes_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Failure(message="it ended", lines=["MY_API_MODE and MY_API_KEY are required"], code=1)
+    wrong = Failure(message="it ended", lines=["MY_API_MODE must be 'single' or 'cluster'"], code=1)
+    attempts = Attempts(asks, wrong, SPOKEN)
+
+    verified = run(monkeypatch, attempts)
+
+    assert {"MY_API_MODE": "single", "MY_API_KEY": "placeholder"}.items() <= attempts.made[2][2].items()
+    assert verified.needs.env == ("MY_API_MODE", "MY_API_KEY")

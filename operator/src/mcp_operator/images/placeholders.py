@@ -104,6 +104,13 @@ _EITHER = re.compile(
     r"(?i)mutually exclusive|(?:can ?not|can't|must not) (?:both )?be (?:both )?(?:set|used|specified|provided|given)"
     r"(?: at the same time| together| both)|\bnot both\b|\bonly one of\b|\bcannot (?:both be|set both|use both)\b"
 )
+_ONE_OF = re.compile(
+    r"(?i)(?:must be|should be|expected|is not) (?:either |one of |set to (?:either |one of )?)?(?=['\"`\u2018\u201c])"
+    r"|(?:one of|choose from|(?:allowed|valid|possible|supported|available) (?:values|choices|options|modes|types))\b"
+    r"(?: are| is)?[:\s(\[{]*(?=[\w'\"`])"
+)
+"""What stands before a list of the values that a setting may have: in quotes, or of a text that says it is a list."""
+_CHOICE = re.compile(r"['\"`\u2018\u201c]?([A-Za-z][\w.-]*)['\"`\u2019\u201d]?(?:\s*(?:,(?: or)?|\||/|or\b)\s*)?")
 _SQLALCHEMY = re.compile(r"\bsqlalchemy\b")
 
 
@@ -138,6 +145,33 @@ def rivals(lines: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
     said = "\n".join(line for line in lines if _EITHER.search(line))
     found = tuple(name for name in given if re.search(rf"\b{re.escape(name)}\b", said))
     return found if len(found) > 1 else ()
+
+
+def choices(lines: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Give a value for each of the given variables that may only have one of a list; the one for stdio if there is."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        if not (said := _ONE_OF.search(line)) or not (listed := _list(line[said.end() :])):
+            continue
+        chosen = "stdio" if "stdio" in listed else listed[0]
+        near = "\n".join(lines[max(0, number - _LINES_BEFORE) : number + _LINES_BEFORE + 1])
+        for where in (line, near):
+            if named := [name for name in given if re.search(rf"(?i)\b{re.escape(name)}\b", where)]:
+                found |= {name: chosen for name in named if given[name] not in listed}
+                break
+    return found
+
+
+def _list(text: str) -> list[str]:
+    """Read the values at the start of a text, of which there are two at least."""
+    found: list[str] = []
+    place = 0
+    while match := _CHOICE.match(text, place):
+        found.append(match[1])
+        place = match.end()
+        if not re.search(r"[,|/\s]$|or\s*$", match[0]):
+            break
+    return found if len(found) > 1 else []
 
 
 def databases(lines: Sequence[str], given: Mapping[str, str]) -> tuple[str, ...]:

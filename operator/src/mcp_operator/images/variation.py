@@ -115,6 +115,8 @@ class Variations:
                 yield dataclasses.replace(
                     run, env=tuple((name, value if name in wrong else old) for name, old in run.env)
                 )
+        if fitting := placeholders.choices(failure.lines, given):
+            yield dataclasses.replace(run, env=tuple((name, fitting.get(name, old)) for name, old in run.env))
 
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:
