@@ -19,7 +19,7 @@ import pytest
 from faulty_proxy import Faults, before
 from lab import commands, registries
 from lab.pki import Authority
-from mcp_operator.images import buildx, push, registry
+from mcp_operator.images import push, registry
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.build_log import BuildLog
 from mcp_operator.images.contract import BuildError, RegistryAuth, Step
@@ -321,17 +321,3 @@ def test_a_build_is_not_given_the_credentials_of_dockers_configuration(pusher: P
 
         with pytest.raises(Exception, match="no basic auth credentials"):
             pusher.engine.build(context, "Dockerfile.mcp", BuildLog(), Budget(SECONDS), lambda _: None)
-
-
-if buildx.program():  # in no package registry of Debian 12: only where somebody has installed it
-
-    @pytest.mark.requirement("B-24")
-    def test_buildx_builds_and_pushes_with_the_given_credentials(pusher: Pusher, tmp_path: Path) -> None:
-        with registries.running(tmp_path / "r", registries.Options(password=True)) as server:
-            target = pusher.target(server.location, auth=GOOD)
-            context = packed(DOCKERFILE, 10)
-            digest = buildx.build(
-                context, "Dockerfile.mcp", ("linux/amd64",), target, Budget(SECONDS), pusher.heard.log
-            )
-
-            assert registry.find(target.names[0], GOOD, Budget(SECONDS)) == digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -30,6 +31,7 @@ MODULES = Path(__file__).resolve().parents[1] / "tools"
 KEY = "AKIA2Z7QNDWBRT5MK3XU"
 """Of the form of a secret, and nobody's."""
 START_SECONDS = 60.0
+LOGIN = (registries.USER, registries.PASSWORD)
 LAYER = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 CONFIG = "application/vnd.aquasec.trivy.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -122,8 +124,15 @@ def test_trivy_finds_a_secret_which_stops_the_build_and_is_not_told(
     assert KEY not in done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a registry that wants a password."""
+    with registries.running(tmp_path_factory.mktemp("private"), registries.Options(password=True)) as server:
+        yield server.location
+
+
 @pytest.fixture
-def builder(registry: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+def builder(registry: str, private: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Give the environment in which buildx has a builder for several platforms: BuildKit, without Docker's engine."""
     plugin, daemon = (
         compiled("buildx", "github.com/docker/buildx/cmd/buildx"),
@@ -132,7 +141,10 @@ def builder(registry: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     (plugin.parent / buildx.PLUGIN).unlink(missing_ok=True)
     (plugin.parent / buildx.PLUGIN).symlink_to(plugin)
     address = f"unix://{tmp_path}/kit.sock"
-    (tmp_path / "kit.toml").write_text(f'[registry."{registry}"]\nhttp = true\n')
+    plain = "".join(f'[registry."{location}"]\nhttp = true\n' for location in (registry, private))
+    (tmp_path / "kit.toml").write_text(plain)
+    login = base64.b64encode(":".join(LOGIN).encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {private: {"auth": login}}}))
     argv = [str(daemon), "--addr", address, "--root", f"{tmp_path}/kit", "--config", f"{tmp_path}/kit.toml"]
     argv += ["--oci-worker-net", "host", "--containerd-worker=false"]
     with (tmp_path / "kit.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
@@ -141,6 +153,7 @@ def builder(registry: str, tmp_path: Path) -> Iterator[dict[str, str]]:
                 "PATH": f"{plugin.parent}:{os.environ['PATH']}",
                 "BUILDX_CONFIG": str(tmp_path / "builders"),
                 "BUILDX_BUILDER": "several",
+                "DOCKER_CONFIG": str(tmp_path),
             }
             create = [str(plugin), "create", "--name", "several", "--driver", "remote", address]
             subprocess.run(create, env={**os.environ, **environ}, check=True, capture_output=True)
@@ -158,33 +171,34 @@ def builder(registry: str, tmp_path: Path) -> Iterator[dict[str, str]]:
             process.terminate()
 
 
-def test_buildx_pushes_an_image_for_several_platforms_that_is_found_again(
-    command: Command,
-    folder: Path,
-    builder: dict[str, str],
-    registry: str,
-    lab: Environment,
-    engine: docker.DockerClient,
-) -> None:
-    base = f"{registry}/base/python:3"
-    engine.images.get(lab.base_python).tag(base)
+@pytest.fixture
+def base(registry: str, lab: Environment, engine: docker.DockerClient) -> Iterator[str]:
+    """Give a base image that BuildKit can pull."""
+    name = f"{registry}/base/python:3"
+    engine.images.get(lab.base_python).tag(name)
     try:
-        engine.images.push(base)
-        where = ("--dir", str(folder), "--repository", f"{registry}/several/{folder.name}", "--push")
-        # BuildKit runs commands for both without emulation.
-        platforms = ("--platform", "linux/amd64", "--platform", "linux/amd64/v2")
-        environ = {**builder, "TOOLMAN_BASE_PYTHON": base}
-
-        document = command.build(*where, *platforms, "--tag", "several", **environ)
-        again = command.build(*where, *platforms, "--tag", "several", **environ)
+        engine.images.push(name)
+        yield name
     finally:
-        engine.images.remove(base)
+        engine.images.remove(name)
 
-    place = f"http://{registry}/v2/several/{folder.name}/manifests/several"
+
+def test_buildx_pushes_an_image_for_several_platforms_with_a_login_and_it_is_found_again(
+    command: Command, folder: Path, builder: dict[str, str], private: str, base: str
+) -> None:
+    where = ("--dir", str(folder), "--repository", f"{private}/several/{folder.name}", "--push")
+    # BuildKit runs commands for both without emulation.
+    platforms = ("--platform", "linux/amd64", "--platform", "linux/amd64/v2")
+    environ = {**builder, "TOOLMAN_BASE_PYTHON": base}
+
+    document = command.build(*where, *platforms, "--tag", "several", **environ)
+    again = command.build(*where, *platforms, "--tag", "several", **environ)
+
+    place = f"http://{private}/v2/several/{folder.name}/manifests/several"
     accept = {
         "Accept": "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
     }
-    index = httpx.get(place, headers=accept)
+    index = httpx.get(place, headers=accept, auth=LOGIN)
     assert [each["platform"].get("variant") for each in index.json()["manifests"]] == [None, "v2"]
     assert index.headers["Docker-Content-Digest"] == document["image"]["digest"]
     assert (again["reused"], again["image"]["digest"]) == (True, document["image"]["digest"])
