@@ -67,6 +67,7 @@ SERVERS: dict[str, tuple[Spec, object]] = {
     "source.git.secretRef.name": (GIT, "s1"),
     "source.git.interval": (GIT, "1m"),
     "source.git.recurseSubmodules": (GIT, True),
+    "source.git.lfs": (GIT, True),
     "source.npm.package": (NPM, "two"),
     "source.npm.version": (NPM, "2.0.0"),
     "source.pypi.package": (PYPI, "two"),

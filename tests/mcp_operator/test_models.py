@@ -76,6 +76,7 @@ def test_defaults_are_those_of_the_schema() -> None:
                 "path": ".",
                 "interval": "5m",
                 "recurseSubmodules": False,
+                "lfs": False,
             }
         },
         "build": {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
+import json
 import os
 import subprocess
 import threading
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from sources.repositories import CREDENTIALS, ISOLATED, PRIVATE
@@ -23,6 +25,8 @@ LARGEST_REQUEST = 16 * 2**20
 CLIENT_SECONDS = 60
 """A client that is silent for so long is dropped."""
 BLOCK = 65536
+BATCH = "/info/lfs/objects/batch"
+CONTENT = "/lfs-content/"
 
 
 class GitServer(ThreadingHTTPServer):
@@ -31,6 +35,8 @@ class GitServer(ThreadingHTTPServer):
     Attributes:
         root: Folder with the repositories; new ones are served at once.
         requests: Request lines seen, for tests that ask whether something was fetched.
+        objects: What Git LFS has, by SHA-256. Private repositories have the same.
+        actions: What is said of an object that there is, besides its URL.
     """
 
     daemon_threads = True
@@ -39,12 +45,20 @@ class GitServer(ThreadingHTTPServer):
         """Bind an address; port 0 takes a free one."""
         self.root = root
         self.requests: list[str] = []
+        self.objects: dict[str, bytes] = {}
+        self.actions: dict[str, Any] = {}
         super().__init__((host, port), _Handler)
 
     @property
     def address(self) -> str:
         """``host:port`` as bound."""
         return f"{self.server_address[0]!s}:{self.server_address[1]}"
+
+    def keep(self, content: bytes) -> str:
+        """Put a file into Git LFS; give what stands for it in a repository."""
+        oid = hashlib.sha256(content).hexdigest()
+        self.objects[oid] = content
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
 
     def url(self, repository: str = "") -> str:
         """Give the URL of a repository by its path below the root."""
@@ -93,6 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             self.send_error(HTTPStatus.BAD_REQUEST, str(error))
             return
+        if path.endswith(BATCH) or CONTENT in path:
+            self._answer_lfs(path, body)
+            return
         command = subprocess.Popen(
             ["git", "http-backend"],
             stdin=subprocess.PIPE,
@@ -105,6 +122,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self._relay(command, body)
             except OSError:
                 self.close_connection = True  # the client has gone; it wants no answer
+
+    def _answer_lfs(self, path: str, body: bytes) -> None:
+        """Answer as the API of Git LFS has it: where objects are, or one of them."""
+        if path.endswith(BATCH):
+            place = f"{self.server.url()}{path.strip('/').removesuffix(BATCH)}{CONTENT}"
+            objects = []
+            for wanted in json.loads(body)["objects"]:
+                there = wanted["oid"] in self.server.objects
+                actions = {"download": {"href": f"{place}{wanted['oid']}", **self.server.actions}}
+                objects.append(wanted | ({"actions": actions} if there else {"error": {"code": 404, "message": "no"}}))
+            content = json.dumps({"transfer": "basic", "objects": objects}).encode()
+        else:
+            content = self.server.objects[path.rpartition("/")[2]]
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _relay(self, command: subprocess.Popen[bytes], body: bytes) -> None:
         source, sink = command.stdout, command.stdin

@@ -304,7 +304,7 @@ def test_an_end_lets_calls_finish_and_sends_clients_elsewhere(world: World) -> N
 
 
 def test_an_end_takes_what_comes_behind_the_streams_that_it_ends(world: World) -> None:
-    world.guard["drain"] = 3
+    world.guard["drain"] = 6
     world.callers = [caller("one", layer("*"))]
     world.start()
     one = world.visitor(world.api.know("one")).initialize()
@@ -323,17 +323,17 @@ def test_an_end_takes_what_comes_behind_the_streams_that_it_ends(world: World) -
 
 
 def test_an_end_waits_as_long_as_clients_are_sent_to_it_and_no_longer_than_it_may(world: World) -> None:
-    world.guard |= {"drain": 2, "maxDrain": 4}
+    world.guard |= {"drain": 4, "maxDrain": 10}
     world.callers = [caller("one", layer("*"))]
     world.start()
     session = world.visitor(world.api.know("one")).initialize().http.headers["Mcp-Session-Id"]
     began = time.monotonic()
     world.toolman.process.send_signal(signal.SIGTERM)
-    while time.monotonic() < began + 3:
+    while time.monotonic() < began + 6:
         late = world.visitor(world.api.know("one"))
         assert late.post(PING, **{"Mcp-Session-Id": session}).status_code == 200
     assert world.toolman.process.wait(LIMIT) == 0
-    assert time.monotonic() > began + 3.5
+    assert time.monotonic() > began + 6.5
 
 
 def test_an_end_does_not_wait_for_ever_for_clients_that_go_on_coming(world: World) -> None:

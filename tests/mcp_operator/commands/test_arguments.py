@@ -45,6 +45,7 @@ def request(*words: str) -> BuildRequest:
         (("--git", "git@forge.test:team/x.git"), GitSource(url="ssh://git@forge.test/team/x.git")),
         (("--git", "forge.test:x"), GitSource(url="ssh://forge.test/x")),
         (("--git", "https://h/x", "--recurse-submodules"), GitSource(url="https://h/x", recurse_submodules=True)),
+        (("--git", "https://h/x", "--lfs"), GitSource(url="https://h/x", lfs=True)),
     ],
 )
 def test_a_source_is_what_the_options_say(words: tuple[str, ...], source: Source) -> None:

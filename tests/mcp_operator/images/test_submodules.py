@@ -64,10 +64,11 @@ def test_what_gitmodules_says_is_read_as_git_reads_it() -> None:
     assert submodules.urls(listed) == {"libs/one": "../one"}
 
 
-def test_who_does_not_ask_keeps_the_key_of_what_was_built_before() -> None:
+@pytest.mark.parametrize("field", ["recurse_submodules", "lfs"])
+def test_who_does_not_ask_keeps_the_key_of_what_was_built_before(field: str) -> None:
     plain = GitSource(url=FORGE)
-    asking = dataclasses.replace(plain, recurse_submodules=True)
-    assert "recurse_submodules" not in sources.identity(plain, "a" * 40)
+    asking = dataclasses.replace(plain, **{field: True})  # type: ignore[arg-type]  # both are of this type
+    assert field not in sources.identity(plain, "a" * 40)
     assert sources.identity(asking, "a" * 40) != sources.identity(plain, "a" * 40)
 
 

@@ -54,9 +54,10 @@ def test_what_must_be_verified_first_is_verified_by_another_build(
 
 
 @pytest.mark.requirement("B-01")
-def test_submodules_that_are_asked_for_are_another_build() -> None:
+@pytest.mark.parametrize("field", ["recurseSubmodules", "lfs"])
+def test_what_more_of_a_repository_is_asked_for_is_another_build(field: str) -> None:
     git = {"url": "https://git.test/a"}
-    before, after = (server("one", source={"git": git | more}) for more in ({}, {"recurseSubmodules": True}))
+    before, after = (server("one", source={"git": git | more}) for more in ({}, {field: True}))
     assert key(before) != key(after)
 
 

@@ -80,6 +80,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ref", metavar="R", help="branch, tag or commit (40 digits), with --git")
     group.add_argument("--path", metavar="P", default=".", help="the server's folder in the repository or --dir")
     group.add_argument("--recurse-submodules", action="store_true", help="with --git: those on the repository's host")
+    group.add_argument("--lfs", action="store_true", help="with --git: the content of files of Git LFS")
     group.add_argument("--git-user", metavar="U", help="user name for a private repository; forges take any")
     group.add_argument("--git-token-file", metavar="FILE", help=f"token or password; or the variable {TOKEN_VARIABLE}")
     group.add_argument("--git-key-file", metavar="FILE", help="private ssh key without a passphrase")
@@ -172,7 +173,7 @@ def source(given: argparse.Namespace) -> Source:
     if not given.git:
         alone = {"--ref": given.ref, "--git-user": given.git_user, "--git-token-file": given.git_token_file}
         alone |= {"--git-key-file": given.git_key_file, "--git-known-hosts": given.git_known_hosts}
-        alone |= {"--recurse-submodules": given.recurse_submodules}
+        alone |= {"--recurse-submodules": given.recurse_submodules, "--lfs": given.lfs}
         extra = [option for option, value in alone.items() if value]
         if extra:
             raise UsageError(f"{extra[0]} goes with --git only")
@@ -204,6 +205,7 @@ def _git(given: argparse.Namespace) -> GitSource:
         commit=commit,
         path=given.path,
         recurse_submodules=given.recurse_submodules,
+        lfs=given.lfs,
         credentials=_credentials(given, url),
     )
 

@@ -9,6 +9,7 @@ _OPTIONS = {
     "spec.source.git.ref": "--ref",
     "spec.source.git.path": "--path",
     "spec.source.git.recurseSubmodules": "--recurse-submodules",
+    "spec.source.git.lfs": "--lfs",
     "spec.build.runtime": "--runtime",
     "spec.build.dockerfile": "--dockerfile",
     "spec.build.command": "--command",

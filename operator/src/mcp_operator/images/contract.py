@@ -49,6 +49,7 @@ class GitSource:
 
     Attributes:
         recurse_submodules: Take the submodules in that are on the same host.
+        lfs: Take the content of files of Git LFS in.
     """
 
     url: str
@@ -57,6 +58,7 @@ class GitSource:
     commit: str | None = None
     path: str = "."
     recurse_submodules: bool = False
+    lfs: bool = False
     credentials: GitCredentials | None = field(default=None, repr=False)
 
 

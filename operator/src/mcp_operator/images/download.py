@@ -12,6 +12,7 @@ import http.client
 import ssl
 import urllib.error
 import urllib.request
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from http.client import HTTPMessage
 
     from mcp_operator.images.budget import Budget
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 15
 """Without a byte; a cancel is noticed after that at the latest."""
 _BLOCK = 65536
+_NONE: Mapping[str, str] = MappingProxyType({})
 _NOT_FOUND = (404, 405, 410)
 _DENIED = (401, 403)
 _DIGESTS = ("sha512", "sha384", "sha256", "sha1")
@@ -64,10 +66,22 @@ class Client:
             BuildCancelled: The budget says so.
         """
         parts: list[bytes] = []
-        self._read(url, limit, accept, parts.append)
+        self._read(_request(url, {"Accept": accept}), limit, parts.append)
         return b"".join(parts)
 
-    def save(self, url: str, limit: int, target: IO[bytes], digest: str) -> None:
+    def post(self, url: str, body: bytes, limit: int, headers: Mapping[str, str]) -> bytes:
+        """Give the answer to a question, of at most ``limit`` bytes.
+
+        Raises:
+            NotFoundError: Nobody answers there.
+            BuildError: As :meth:`get`.
+            BuildCancelled: The budget says so.
+        """
+        parts: list[bytes] = []
+        self._read(_request(url, headers, body), limit, parts.append)
+        return b"".join(parts)
+
+    def save(self, url: str, limit: int, target: IO[bytes], digest: str, headers: Mapping[str, str] = _NONE) -> None:
         """Write a file and check its digest, ``ALGORITHM-BASE64`` as npm writes it or ``ALGORITHM=HEX`` as PyPI does.
 
         Raises:
@@ -83,7 +97,7 @@ class Client:
             found.update(block)
             target.write(block)
 
-        self._read(url, limit, "*/*", take)
+        self._read(_request(url, {"Accept": "*/*", **headers}), limit, take)
         if not hmac.compare_digest(found.digest(), wanted):
             raise _failed(
                 f"{redact.line(url)} is not the file that the registry announced: its {algorithm} differs",
@@ -95,10 +109,10 @@ class Client:
         asked, origin = urlsplit(url), urlsplit(self._origin)
         return asked.scheme == "https" or (asked.scheme, asked.netloc) == (origin.scheme, origin.netloc)
 
-    def _read(self, url: str, limit: int, accept: str, take: Callable[[bytes], object]) -> None:
+    def _read(self, request: urllib.request.Request, limit: int, take: Callable[[bytes], object]) -> None:
+        url = request.full_url
         if not self.allowed(url):
             raise _failed(f"{redact.line(url)} would be fetched without https", "Use a registry that has https.")
-        request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "mcp-operator"})  # noqa: S310 - the scheme is checked above
         size = 0
         self._budget.check(Step.FETCH)
         try:
@@ -119,6 +133,13 @@ class Client:
             raise _status(url, error.code) from error
         except (OSError, http.client.HTTPException) as error:
             raise _unreachable(url, error) from error
+
+
+def _request(url: str, headers: Mapping[str, str], body: bytes | None = None) -> urllib.request.Request:
+    request = urllib.request.Request(url, body, {"User-Agent": "mcp-operator"})  # noqa: S310 - checked before it is sent
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # wherever it leads, credentials do not go along
+    return request
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

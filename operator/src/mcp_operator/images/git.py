@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_operator.images import cleanup, git_auth, git_errors, git_url, redact, submodules
+from mcp_operator.images import cleanup, git_auth, git_errors, git_url, lfs, redact, submodules
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.checkout import Checkout
 from mcp_operator.images.contract import BuildError
@@ -32,7 +32,6 @@ RESOLVE_SECONDS = 30
 """For the answer to ``git ls-remote``: it is one round trip, but some hosts are slow to wake."""
 NAMED = 3
 """Submodules, or files, that a warning names."""
-_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _REF = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _TAGS = "refs/tags/"
@@ -124,7 +123,13 @@ def _place(source: GitSource, settings: Settings, folder: Path, room: Room, insi
     found = room.take(git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit).stdout)
     committed = git.run("show", "--no-patch", "--format=%ct", commit).stdout.decode().strip()
     git.run("checkout", "--quiet", "--detach", "--force", commit)
-    room.pointers += [f"{inside}{name}" for name in found.small if _is_pointer(folder / name)]
+    pointers = [known for name in found.small if (known := lfs.pointer(folder / name, f"{inside}{name}"))]
+    if source.lfs:
+        for wanted in pointers:
+            room.grow(wanted.name, wanted.size)
+        lfs.fetch(pointers, remote.url, source.credentials, settings.build_ca_file, room.budget)
+    else:
+        room.pointers += [known.name for known in pointers]
     urls = _urls(git, commit) if found.submodules and source.recurse_submodules else {}
     shutil.rmtree(folder / ".git")
     for each in found.submodules:
@@ -133,8 +138,8 @@ def _place(source: GitSource, settings: Settings, folder: Path, room: Room, insi
         if url is None:
             room.left_out.append(shown)
         else:
-            wanted = dataclasses.replace(source, url=url, branch=None, tag=None, commit=each.commit)
-            _place_submodule(wanted, settings, folder / each.path, room, shown)
+            module = dataclasses.replace(source, url=url, branch=None, tag=None, commit=each.commit)
+            _place_submodule(module, settings, folder / each.path, room, shown)
     return commit, committed
 
 
@@ -160,14 +165,6 @@ def _urls(git: Git, commit: str) -> dict[str, str]:
     return submodules.urls(git.run("config", "--blob", f"{commit}:.gitmodules", "-z", "--list").stdout)
 
 
-def _is_pointer(file: Path) -> bool:
-    """Tell whether a file is one of Git LFS: what git has of it says where the content is."""
-    if file.is_symlink():
-        return False
-    with file.open("rb") as opened:
-        return opened.read(len(_POINTER)) == _POINTER
-
-
 def _warnings(room: Room, source: GitSource) -> tuple[str, ...]:
     found = []
     if room.left_out and source.recurse_submodules:
@@ -177,7 +174,8 @@ def _warnings(room: Room, source: GitSource) -> tuple[str, ...]:
             f"left out: git submodules ({_some(room.left_out)}); spec.source.git.recurseSubmodules takes them in"
         )
     if room.pointers:
-        found.append(f"left out: the content of files of Git LFS ({_some(room.pointers)})")
+        shown = _some(room.pointers)
+        found.append(f"left out: the content of files of Git LFS ({shown}); spec.source.git.lfs takes it in")
     return tuple(found)
 
 

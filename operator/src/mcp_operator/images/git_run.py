@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcp_operator.images import context, git_auth, git_errors, process, redact
+from mcp_operator.images import context, git_auth, git_errors, lfs, process, redact
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.submodules import Submodule
@@ -33,10 +33,6 @@ MAX_SUBMODULES = 64
 MAX_MEMORY = 384 * 1024 * 1024
 """Bytes for each of git's processes: a small pack can describe objects of gigabytes, each a little other than the last.
 Blobs of more than ``core.bigFileThreshold`` are not held in memory."""
-
-
-SMALL = range(100, 1024)
-"""Bytes of a file that stands for one of Git LFS."""
 
 
 class Listing(NamedTuple):
@@ -89,15 +85,30 @@ class Room:
             if int(mode, 8) == stat.S_IFDIR | stat.S_IFLNK:
                 found.submodules.append(Submodule(os.fsdecode(name), identifier.decode()))
                 continue
-            if int(size) > MAX_FILE:
-                shown = redact.line(os.fsdecode(name))
-                raise _too_large(f"{shown} has {int(size) // 2**20} MiB, {MAX_FILE // 2**20} are accepted")
+            self._check_file(os.fsdecode(name), int(size))
             self._size += int(size)
-            if int(size) in SMALL:
+            if int(size) in lfs.SMALL:
                 found.small.append(os.fsdecode(name))
+        self._check_size()
+        return found
+
+    def grow(self, name: str, size: int) -> None:
+        """Count a file that is to become larger.
+
+        Raises:
+            BuildError: It is too large, or all together are.
+        """
+        self._check_file(name, size)
+        self._size += size
+        self._check_size()
+
+    def _check_size(self) -> None:
         if self._size > MAX_TREE:
             raise _too_large(f"{self._size // 2**20} MiB of files, {MAX_TREE // 2**20} are accepted")
-        return found
+
+    def _check_file(self, name: str, size: int) -> None:
+        if size > MAX_FILE:
+            raise _too_large(f"{redact.line(name)} has {size // 2**20} MiB, {MAX_FILE // 2**20} are accepted")
 
     def count(self) -> None:
         """Count a submodule.

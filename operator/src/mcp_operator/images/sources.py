@@ -91,6 +91,7 @@ def identity(source: Source, commit: str, content: str = "") -> dict[str, Any]:
     parts = dataclasses.asdict(source) | {"commit": commit}
     for left_out in ("branch", "tag", "version", "credentials"):
         parts.pop(left_out, None)
-    if not parts.get("recurse_submodules"):
-        parts.pop("recurse_submodules", None)  # who does not ask has the key that there was before one could
+    for extra in ("recurse_submodules", "lfs"):
+        if not parts.get(extra):
+            parts.pop(extra, None)  # who does not ask has the key that there was before one could
     return {"kind": type(source).__name__, **parts, "content": content}

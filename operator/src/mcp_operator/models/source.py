@@ -88,6 +88,8 @@ class GitSource(Model):
     """How often the ref is looked up again."""
     recurse_submodules: bool = False
     """Whether submodules are taken in: those on the repository's own host, with the same credentials."""
+    lfs: bool = False
+    """Whether the content of files of Git LFS is taken in, from the repository's own `https://` URL."""
 
 
 class NpmSource(Model):

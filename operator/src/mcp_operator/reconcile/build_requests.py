@@ -111,6 +111,7 @@ def _source(spec: MCPServerSpec, answer: Answer) -> Source:
             commit=answer.revision,
             path=source.git.path,
             recurse_submodules=source.git.recurse_submodules,
+            lfs=source.git.lfs,
         )
     if source.npm is not None:
         return NpmSource(package=source.npm.package, version=answer.revision)
