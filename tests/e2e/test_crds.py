@@ -149,7 +149,9 @@ def test_a_resource_that_does_not_is_refused_and_told_why(api: Kubectl, resource
 
 def test_defaults_are_filled_in_where_people_see_them(api: Kubectl) -> None:
     assert _answer(api, _server())["spec"] == {
-        "source": {"git": {"url": URL, "ref": {}, "path": ".", "interval": "5m"}},
+        "source": {
+            "git": {"url": URL, "ref": {}, "path": ".", "interval": "5m", "recurseSubmodules": False, "lfs": False}
+        },
         "build": {
             "runtime": "auto",
             "dockerfile": "Dockerfile",
