@@ -21,6 +21,7 @@ from mcp_operator.images.checkout import Checkout
 from mcp_operator.images.contract import BuildError
 from mcp_operator.images.git_run import Git, Room
 from mcp_operator.images.reasons import Reason
+from mcp_operator.images.tree import Tree
 
 if TYPE_CHECKING:
     import threading
@@ -123,8 +124,9 @@ def _place(source: GitSource, settings: Settings, folder: Path, room: Room, insi
     found = room.take(git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit).stdout)
     committed = git.run("show", "--no-patch", "--format=%ct", commit).stdout.decode().strip()
     git.run("checkout", "--quiet", "--detach", "--force", commit)
-    pointers = [known for name in found.small if (known := lfs.pointer(folder / name, f"{inside}{name}"))]
-    if source.lfs:
+    tree = Tree(folder)
+    pointers = [known for name in found.small if (known := lfs.pointer(tree.path(name), f"{inside}{name}"))]
+    if source.lfs and pointers:
         for wanted in pointers:
             room.grow(wanted.name, wanted.size)
         lfs.fetch(pointers, remote.url, source.credentials, settings.build_ca_file, room.budget)

@@ -57,9 +57,9 @@ class Pointer:
     size: int
 
 
-def pointer(file: Path, name: str) -> Pointer | None:
-    """Read a file of :data:`SMALL` size; None if it is not one that stands for another."""
-    if file.is_symlink():
+def pointer(file: Path | None, name: str) -> Pointer | None:
+    """Read a file of :data:`SMALL` size; None if it is not one that stands for another, or not in its tree at all."""
+    if file is None or not file.is_file():
         return None
     match = _POINTER.match(file.read_bytes())
     return Pointer(file, name, match[1].decode(), int(match[2])) if match else None
