@@ -87,6 +87,11 @@ def test_modules_that_are_in_the_repository_are_not_downloaded_first(
     assert facts(detect(write({"go.mod": MODULE + more, "main.go": SERVER, **files}))).manifests == ()
 
 
+def test_a_replacement_that_is_commented_out_is_none(write: Write) -> None:
+    tree = write({"go.mod": f"{MODULE}// replace example.com/x => ../x\n", "go.sum": "", "main.go": SERVER})
+    assert facts(detect(tree)).manifests == ("go.mod", "go.sum")
+
+
 def test_a_module_with_c_in_it_is_compiled_with_a_c_compiler(write: Write) -> None:
     text = MODULE.replace(")", "\tgithub.com/mattn/go-sqlite3 v1.14.0\n)")
 

@@ -254,6 +254,23 @@ def test_pnpm_is_used_in_the_version_that_the_project_names(write: Write) -> Non
     assert facts(detect(tree)).manager_version == "9.1.2"
 
 
+@pytest.mark.parametrize(
+    ("workspace", "named", "version"),
+    [
+        ("allowBuilds:\n  esbuild: true\n", {}, "10.34.9"),
+        ("allowBuilds: {}\n", {"packageManager": "pnpm@10.1.0"}, "10.1.0"),
+        ("packages:\n  - .\nallowBuilds: {}\n", {}, ""),
+        ("", {}, ""),
+    ],
+)
+def test_settings_of_pnpm_alone_are_for_a_pnpm_that_knows_them(
+    write: Write, workspace: str, named: dict[str, str], version: str
+) -> None:
+    files = {"package.json": package(bin="a.js", **named), "a.js": SERVER, "pnpm-lock.yaml": ""}
+    found = facts(detect(write(files | {"pnpm-workspace.yaml": workspace})))
+    assert (found.manager, found.manager_version) == ("pnpm", version)
+
+
 def test_a_workspace_is_built_from_its_root(write: Write) -> None:
     tree = write(
         {

@@ -23,7 +23,7 @@ PROGRAM = ".bin/server"
 _MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
 _GO = re.compile(r"^go\s+(\d+(?:\.\d+)*)", re.MULTILINE)
 _REQUIRED = re.compile(r"^(?:require\s+|\s+)([\w.-]+\.[\w.-]+/[^\s]+)\s+v", re.MULTILINE)
-_LOCAL = re.compile(r"=>\s*\.{1,2}/")
+_LOCAL = re.compile(r"^(?:(?!//).)*=>\s*\.{1,2}/", re.MULTILINE)
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
 _FUNCTION = re.compile(r"^func main\(\)", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^//go:build (?:ignore|tools)\b", re.MULTILINE)

@@ -27,6 +27,9 @@ _LOCKS: dict[str, Manager] = {
     "bun.lock": "bun",
     "bun.lockb": "bun",
 }
+_PNPM_FOR_SETTINGS = "10.34.9"
+"""For a pnpm-workspace.yaml with settings alone, which older ones refuse. Pinned: the same input, the same image."""
+_PACKAGES = re.compile(r"^packages\s*:", re.MULTILINE)
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml")
 """Files beside the root's package.json that decide what is installed."""
 _NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", "patchedDependencies", '"patch:', '"prisma"')
@@ -136,6 +139,9 @@ def _manager_version(tree: Tree, root: str, manager: Manager) -> str:
     if manager == "yarn" and named != "yarn":
         match = _YARN_PATH.search(tree.text(join(root, ".yarnrc.yml")))
         return match[1] if match else ""
+    if manager == "pnpm" and not version:
+        written = tree.text(join(root, "pnpm-workspace.yaml"))
+        return _PNPM_FOR_SETTINGS if written and not _PACKAGES.search(written) else ""
     return version if named == manager else ""
 
 
