@@ -28,6 +28,9 @@ class Transport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.is_closed
 
+    def abort(self) -> None:
+        self.is_closed = True
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take it."""
 
@@ -84,3 +87,9 @@ async def test_a_connection_that_is_closed_meanwhile_is_left_alone(monkeypatch: 
     found._read_on()
     found.data_received(b"data: x\n\n")
     assert transport.did == ["pause"]
+
+
+async def test_a_connection_that_the_server_has_ended_takes_no_request_any_more() -> None:
+    connection, transport = streaming()
+    connection.eof_received()
+    assert transport.is_closed  # at once: TLS would say farewell for a while first
