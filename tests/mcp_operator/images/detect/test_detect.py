@@ -172,3 +172,45 @@ def test_a_server_with_several_commands_does_not_give_way_to_what_lies_below_it(
 
     assert error.reason == Reason.SEVERAL_SERVERS
     assert ".: " in error.log_tail
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("server.json", '{"name": "io.example/x", "packages": [{"registryType": "npm", "identifier": "x"}]}'),
+        ("smithery.yaml", "startCommand:\n  type: stdio\n"),
+        ("README.md", "# X\n<!-- mcp-name: io.example/x -->\n"),
+        ("package.json", '{"main": "a.js", "mcpName": "io.example/x"}'),
+    ],
+)
+def test_a_server_by_its_own_account_needs_no_sdk_that_we_know(write: Write, name: str, text: str) -> None:
+    docker = {"Dockerfile": "FROM x\nCMD run"}
+    tree = write({"package.json": '{"main": "a.js"}', "a.js": "", **docker, name: text})
+
+    candidate = detect(tree)
+
+    assert candidate.runtime == "node"
+    assert any(f"{name} " in line and "no known SDK" in line for line in candidate.evidence)
+
+
+@pytest.mark.requirement("B-03")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("server.json", '{"port": 3000}'),
+        ("server.json", "[" * 100_000),
+        ("smithery.yaml", "a: [\n"),
+        ("README.md", "an mcp-name: none"),
+    ],
+)
+def test_files_of_those_names_that_say_nothing_of_the_kind_claim_nothing(write: Write, name: str, text: str) -> None:
+    tree = write({"package.json": '{"main": "a.js"}', "a.js": "", name: text})
+
+    assert problem(tree).reason == Reason.NOT_AN_MCP_SERVER
+
+
+def test_what_makes_a_server_is_believed_before_what_says_so(write: Write) -> None:
+    claim = {"package.json": '{"main": "a.js", "mcpName": "io.example/x"}', "a.js": ""}
+
+    assert detect(write({**claim, **below("server", PYTHON)})).folder == "server"

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mcp_operator.images.contract import BuildError, Step
-from mcp_operator.images.detect import golang, hints, manifest, node, node_start, own, python, verdicts
+from mcp_operator.images.detect import claims, golang, hints, manifest, node, node_start, own, python, verdicts
 from mcp_operator.images.detect.candidate import Candidate, PythonFacts, Use
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import ManifestError
@@ -82,7 +82,7 @@ def _find(tree: Tree, path: str, runtime: Runtime, command: Sequence[str], docke
     fallback = own.find(tree, path, dockerfile) if runtime == "auto" else None
     if not candidates and not fallback:
         raise verdicts.nothing(path, _looked_for(runtimes, dockerfile if runtime == "auto" else ""), runtime)
-    return _choose(candidates, fallback, path, command)
+    return _choose(tree, candidates, fallback, path, command)
 
 
 def _candidates(tree: Tree, path: str, runtimes: Sequence[str]) -> list[Candidate]:
@@ -146,6 +146,7 @@ def _looked_for(runtimes: Sequence[str], dockerfile: str) -> list[str]:
 
 
 def _choose(
+    tree: Tree,
     candidates: list[Candidate],
     fallback: Candidate | None,
     path: str,
@@ -154,7 +155,8 @@ def _choose(
     every = [*candidates, *([fallback] if fallback else [])]
     if path == "." and not command:
         _check_sdk(candidates)
-    servers = _or_fallback(_servers(candidates), fallback, {candidate.folder for candidate in candidates})
+    servers = _servers(candidates) or _claimed(tree, candidates)
+    servers = _or_fallback(servers, fallback, {candidate.folder for candidate in candidates})
     if command:
         servers = servers or [candidate for candidate in every if candidate.folder == path]
     if not servers:
@@ -162,6 +164,16 @@ def _choose(
     if len(servers) > 1:
         raise verdicts.several(servers)
     return servers[0]
+
+
+def _claimed(tree: Tree, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Give those that can be started and are servers by their own account: their SDK may be one we do not know."""
+    said = [(candidate, claims.made(tree, candidate.folder)) for candidate in candidates if _starts(candidate)]
+    return [
+        dataclasses.replace(candidate, evidence=(*candidate.evidence, f"{claim}, though no known SDK is used"))
+        for candidate, claim in said
+        if claim
+    ]
 
 
 def _or_fallback(servers: list[Candidate], fallback: Candidate | None, known: Container[str]) -> list[Candidate]:

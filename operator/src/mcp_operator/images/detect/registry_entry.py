@@ -18,14 +18,23 @@ _URL = re.compile(r"https?://[^/:\s]+(?::(\d{1,5}))?(/[^\s?#]*)?")
 
 def read(text: str, runtime: str) -> Hints:
     """Give what the package for this language says, else the first one; nothing if it cannot be read."""
-    try:
-        entry = json.loads(text)
-    except (ValueError, RecursionError):
-        return Hints()
-    packages = [each for each in _items(entry, "packages") if isinstance(each, dict)]
+    packages = _packages(text)
     wanted = _REGISTRIES.get(runtime, ())
     own = [each for each in packages if _field(each, "registryType", "registry_type", "registry_name") in wanted]
     return _package((own or packages)[0]) if packages else Hints()
+
+
+def names_packages(text: str) -> bool:
+    """Tell whether it names packages that are servers."""
+    return bool(_packages(text))
+
+
+def _packages(text: str) -> list[dict[str, Any]]:
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [each for each in _items(entry, "packages") if isinstance(each, dict)]
 
 
 def _package(package: dict[str, Any]) -> Hints:

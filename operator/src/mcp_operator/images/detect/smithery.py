@@ -19,13 +19,7 @@ _VARIABLE = re.compile(r"[\"']?\b([A-Z][A-Z0-9_]{2,})[\"']?\s*:\s*config\.(\w+)"
 
 def read(text: str) -> Hints:
     """Give what it says; nothing if it cannot be read."""
-    if len(text) > MAX_BYTES:
-        return Hints()
-    try:
-        entry = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return Hints()
-    start = _table(entry, "startCommand")
+    start = _table(_load(text), "startCommand")
     schema = _table(start, "configSchema")
     required = schema.get("required")
     needed = {str(name) for name in required} if isinstance(required, list) else set()
@@ -34,6 +28,20 @@ def read(text: str) -> Hints:
         transport=_TRANSPORTS.get(str(start.get("type", ""))),
         env=tuple(Setting(name=name, required=key in needed) for name, key in dict(pairs).items()),
     )
+
+
+def starts(text: str) -> bool:
+    """Tell whether it says how a server is started."""
+    return bool(_table(_load(text), "startCommand"))
+
+
+def _load(text: str) -> object:
+    if len(text) > MAX_BYTES:
+        return None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
 
 
 def _table(entry: object, name: str) -> dict[str, Any]:

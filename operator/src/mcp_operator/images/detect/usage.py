@@ -35,18 +35,18 @@ class Language(NamedTuple):
 PYTHON = Language(
     suffixes=(".py",),
     server=re.compile(
-        r"^\s*(?:from|import)\s+(?:mcp\.server|fastmcp)\b|^\s*from\s+mcp\s+import\s.*\b(?:FastMCP|MCPServer|Server)\b"
+        r"^\s*(?:from|import)\s+(?:mcp\.server|fastmcp|fastapi_mcp)\b|^\s*from\s+mcp\s+import\s.*\b(?:FastMCP|MCPServer|Server)\b"
         r"|\bFastMCP\s*\(|\bMCPServer\s*\(",
         re.MULTILINE,
     ),
     client=re.compile(r"\bClientSession\b|^\s*(?:from|import)\s+mcp\.client\b", re.MULTILINE),
-    packages=frozenset({"mcp", "fastmcp", "mcp-types"}),
+    packages=frozenset({"mcp", "fastmcp", "fastapi-mcp", "mcp-types"}),
 )
 NODE = Language(
     suffixes=(".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs"),
     server=re.compile(
         r"@modelcontextprotocol/sdk/server|@modelcontextprotocol/(?:server|node)[\"'/]|\bnew\s+(?:McpServer|MCPServer|FastMCP)\s*\("
-        r"|[\"'](?:fastmcp|mcp-framework)[\"']",
+        r"|[\"'](?:fastmcp|litemcp|mcp-framework|mcp-handler|muppet|tmcp|xmcp|@rekog/mcp-nest|@vercel/mcp-adapter)[\"']",
     ),
     client=re.compile(r"@modelcontextprotocol/sdk/client|@modelcontextprotocol/client[\"'/]"),
     packages=frozenset(
@@ -54,8 +54,15 @@ NODE = Language(
             "@modelcontextprotocol/sdk",
             "@modelcontextprotocol/server",
             "@modelcontextprotocol/node",
+            "@rekog/mcp-nest",
+            "@vercel/mcp-adapter",
             "fastmcp",
+            "litemcp",
             "mcp-framework",
+            "mcp-handler",
+            "muppet",
+            "tmcp",
+            "xmcp",
         },
     ),
 )
