@@ -145,6 +145,18 @@ def test_a_submodule_that_cannot_be_had_is_named(server: GitServer, settings: Se
     assert caught.value.reason in {Reason.REPOSITORY_NOT_FOUND, Reason.AUTHENTICATION_REQUIRED}
 
 
+def test_a_submodule_of_a_submodule_that_cannot_be_had_is_named_once(
+    server: GitServer, settings: Settings, tmp_path: Path
+) -> None:
+    middle = server.root / "team" / "middle.git"
+    repositories.link(middle, {"gone": ("../gone.git", "a" * 40)})
+    links = {"vendor/middle": ("../middle.git", repositories.head(middle))}
+    repositories.link(server.root / "team" / "demo.git", links)
+
+    with pytest.raises(BuildError, match=r"^submodule vendor/middle/gone: (?!submodule)"):
+        clone(server, settings, tmp_path)
+
+
 def test_private_submodules_are_had_with_the_credentials_of_their_repository(
     server: GitServer, settings: Settings, tmp_path: Path
 ) -> None:

@@ -155,8 +155,9 @@ def _place_submodule(source: GitSource, settings: Settings, folder: Path, room: 
     try:
         _place(source, settings, folder, room, f"{shown}/")
     except BuildError as error:
-        error.message = f"submodule {redact.line(shown)}: {error.message}"
-        error.args = (error.message,)
+        if not error.message.startswith("submodule "):  # One inside this one has said so, with the whole path.
+            error.message = f"submodule {redact.line(shown)}: {error.message}"
+            error.args = (error.message,)
         raise
 
 

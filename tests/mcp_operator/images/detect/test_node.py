@@ -231,6 +231,37 @@ def test_packages_that_are_folders_of_the_repository_need_all_sources_first(writ
     assert facts(detect(write({"package.json": text, "a.js": SERVER}))).manifests == ()
 
 
+PATCHED = "patches/@a__b@1.2.patch"
+
+
+@pytest.mark.requirement("B-04")
+@pytest.mark.parametrize(
+    ("extra", "settings"),
+    [
+        ({"pnpm": {"patchedDependencies": {"@a/b@1.2": PATCHED}}}, ""),
+        ({"dependencies": SDK | {"@a/b": f"patch:@a/b@npm%3A1.2#~/{PATCHED}"}}, ""),
+        ({"dependencies": SDK | {"@a/b": f"patch:@a/b@npm%3A1.2#./{PATCHED}"}}, ""),
+        ({}, f"patchedDependencies:\n  '@a/b@1.2': {PATCHED}\n"),
+    ],
+)
+def test_changes_to_dependencies_are_there_before_they_are_installed(
+    write: Write, extra: dict[str, Any], settings: str
+) -> None:
+    text = package(bin="a.js", **({"dependencies": SDK} | extra))
+    tree = write({"package.json": text, "a.js": SERVER, PATCHED: "", "pnpm-workspace.yaml": settings})
+
+    assert facts(detect(tree)).manifests == ("package.json", PATCHED, "pnpm-workspace.yaml")
+
+
+@pytest.mark.parametrize("named", ["patches/absent.patch", "../out.patch", "patches/a b.patch"])
+def test_changes_that_cannot_be_told_apart_from_the_sources_need_them_all_first(write: Write, named: str) -> None:
+    table = {"patchedDependencies": {"a": PATCHED, "b": named}}
+    text = package(bin="a.js", dependencies=SDK, pnpm=table)
+    tree = write({"package.json": text, "a.js": SERVER, PATCHED: ""})
+
+    assert facts(detect(tree)).manifests == ()
+
+
 def test_of_a_workspace_the_package_with_a_command_is_meant_and_not_what_it_imports(write: Write) -> None:
     tree = write(
         {

@@ -32,8 +32,11 @@ _PNPM_FOR_SETTINGS = "10.34.9"
 _PACKAGES = re.compile(r"^packages\s*:", re.MULTILINE)
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml")
 """Files beside the root's package.json that decide what is installed."""
-_NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", "patchedDependencies", '"patch:', '"prisma"')
+_NEEDS_SOURCES = ('"file:', '"link:', '"portal:', "patch-package", '"prisma"')
 """In a manifest: installing takes files of the repository, or building writes among what is installed."""
+_PATCHES = ("patchedDependencies", '"patch:')
+"""In a manifest: dependencies are installed with changes, which are in files that it names."""
+_PATCH = re.compile(r"(?<![\w.@+/-])[\w.@+-][\w.@+/-]*\.patch\b")
 _PACKAGE = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][A-Za-z0-9._~-]*\Z")
 _VERSION = re.compile(r"(\w+)@(\d+\.\d+\.\d+)")
 _YARN_PATH = re.compile(r"yarn-(\d+\.\d+\.\d+)\.cjs")
@@ -154,7 +157,10 @@ def _manifests(tree: Tree, root: str, lock: str) -> tuple[str, ...]:
     texts = {name: tree.text(name) for name in _deciding(tree, root)}
     if any(mark in text for text in texts.values() for mark in _NEEDS_SOURCES):
         return ()
-    there = sorted({*texts, *([lock] if lock else ())})
+    patches = _patches(tree, root, [text for text in texts.values() if any(mark in text for mark in _PATCHES)])
+    if patches is None:
+        return ()
+    there = sorted({*texts, *patches, *([lock] if lock else ())})
     relative = [str(PurePosixPath(name).relative_to(root)) for name in there]
     plain = len(relative) <= MAX_WORKSPACES and all(map(PLAIN_PATH.match, relative))
     return tuple(relative) if plain else ()
@@ -166,6 +172,18 @@ def _deciding(tree: Tree, root: str) -> set[str]:
     if _is_workspace(tree, root):
         names |= {name for name in tree.below(root) if name.endswith(f"/{MANIFEST}")}
     return {name for name in names if tree.is_file(name)}
+
+
+def _patches(tree: Tree, root: str, texts: Sequence[str]) -> set[str] | None:
+    """Give the files with changes to dependencies that manifests name; None if they cannot all be told."""
+    found = set()
+    for text in texts:
+        # Yarn's "~" is the root of the workspace.
+        names = {join(root, name) for name in _PATCH.findall(text.replace("~/", "")) if ".." not in name}
+        if not names or len(names) < text.count(".patch") or not all(map(tree.is_file, names)):
+            return None
+        found |= names
+    return found
 
 
 def _install_scripts(tree: Tree, lock: str) -> tuple[str, ...] | None:
