@@ -179,6 +179,13 @@ def test_what_fails_before_the_first_step_is_said() -> None:
             "a file oauth.keys.json",
         ),
         ("[Errno 2] No such file or directory: 'credentials.json'", Reason.SETTING_MISSING, "a file credentials.json"),
+        (
+            "Error: no current-context is set and no contexts are defined in kubeconfig",
+            Reason.SETTING_MISSING,
+            "KUBECONFIG",
+        ),
+        ("Invalid kube-config file. No configuration found.", Reason.SETTING_MISSING, "a kubeconfig"),
+        ("Service host/port is not set.", Reason.SETTING_MISSING, "a kubeconfig"),
         ("ValueError: client_secret.json was not found", Reason.SETTING_MISSING, "a file client_secret.json"),
     ],
 )

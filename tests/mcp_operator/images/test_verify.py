@@ -63,6 +63,28 @@ def test_nothing_is_added_to_what_the_request_says_as_long_as_that_works(monkeyp
     ]
 
 
+@pytest.mark.parametrize("required", [True, False])
+def test_a_server_that_ends_without_a_word_is_told_by_what_its_files_name(
+    monkeypatch: pytest.MonkeyPatch, *, required: bool
+) -> None:
+    hints = Hints(env=(Setting(name="DB_HOST", required=required), Setting(name="DB_LOG", required=False)))
+
+    with pytest.raises(BuildError, match="it ended") as caught:
+        run(monkeypatch, Attempts(SILENT), hints)
+
+    assert caught.value.reason == Reason.SETTING_MISSING
+    assert f"name DB_HOST{'' if required else ', DB_LOG'}: set those" in caught.value.hint
+
+
+def test_a_server_that_says_why_it_ends_is_believed_before_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = dataclasses.replace(SILENT, lines=["boom"])
+
+    with pytest.raises(BuildError) as caught:
+        run(monkeypatch, Attempts(failure), Hints(env=(Setting(name="DB_HOST", required=True),)))
+
+    assert caught.value.reason == Reason.HANDSHAKE_FAILED
+
+
 def test_what_the_servers_files_name_is_tried_from_the_required_to_all_and_then_the_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -182,6 +182,14 @@ ABSENT = (
         "It wants a file {it}, which only you have: give it with spec.run.files, and use spec.build.verify: false, "
         "as builds get no files.",
     ),
+    _sign(
+        r"(?i)\bno current-context\b|\b(?:no|invalid|cannot load|failed to load|unable to load) (?:the )?kube-?config\b"
+        r"|KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined|Service host/port is not set"
+        r"|Invalid kube-config",
+        Reason.SETTING_MISSING,
+        "It wants a kubeconfig, which only you have: give it with spec.run.files, its path as KUBECONFIG with "
+        "spec.run.env, and use spec.build.verify: false, as builds get no files.",
+    ),
 )
 # ... and what stands in its way.
 STARTS = (

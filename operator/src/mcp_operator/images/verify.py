@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_operator import names
-from mcp_operator.images import attempt, cleanup, diagnosis, redact, sandbox, signs
+from mcp_operator.images import attempt, cleanup, diagnosis, placeholders, redact, sandbox, signs
 from mcp_operator.images.contract import BuildError, Needs, Step
 from mcp_operator.images.detect.candidate import Hints
 from mcp_operator.images.reasons import Reason
@@ -162,7 +162,7 @@ class _Verification:
                 return outcome
             failures.append(outcome)
             run = next((one for one in self._variations.following(run, outcome) if one not in tried), None)
-        raise _explain(failures)
+        raise _explain(failures, self._reach.hints)
 
     def _attempt(self, run: Variation, budget: Budget) -> Verified | Failure:
         self._hear(f"handshake {run}")
@@ -209,11 +209,19 @@ def _asked_for(hints: Hints, request: Trial) -> Hints:
     )
 
 
-def _explain(failures: list[Failure]) -> BuildError:
+def _explain(failures: list[Failure], hints: Hints) -> BuildError:
     errors = [_error(failure) for failure in failures]
     # A server that first says what it wants and then, given a placeholder, something else: the first is the cause.
     telling = (error for error in errors if error.reason == Reason.SETTING_MISSING)
-    return next(telling, errors[0])
+    error = next(telling, errors[0])
+    known = hints.required or tuple(setting.name for setting in hints.env)
+    if known and not any(failure.lines for failure in failures) and failures[0].code > 0:
+        error.reason = Reason.SETTING_MISSING
+        error.hint = (
+            f"It says nothing; its own files name {', '.join(known[: placeholders.MOST])}: set those with "
+            "spec.run.env. What they lead to may have to be reachable as well."
+        )
+    return error
 
 
 def _error(failure: Failure) -> BuildError:
