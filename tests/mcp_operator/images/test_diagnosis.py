@@ -197,6 +197,30 @@ def test_what_a_server_misses_in_its_image_is_named(text: str, reason: Reason, n
 
 
 @pytest.mark.requirement("B-12")
+@pytest.mark.parametrize("code", [1, diagnosis.RUNNING])
+def test_what_waits_for_a_service_on_a_local_port_is_not_taken_for_one_that_serves_there(code: int) -> None:
+    finding = diagnosis.start(["GET http://localhost:8888/login", "failed: [Errno 111] Connection", "  refused"], code)
+
+    assert finding.reason == Reason.HANDSHAKE_FAILED
+    assert "waits for something that is not there" in finding.hint
+
+
+@pytest.mark.requirement("B-12")
+def test_of_several_exceptions_at_once_an_error_is_quoted_and_not_what_is_drawn_around_them() -> None:
+    lines = [
+        "  + Exception Group Traceback (most recent call last):",
+        '  |   File "/app/a.py", line 1, in b',
+        "  | ExceptionGroup: unhandled errors (1 sub-exception)",
+        "  +-+---------------- 1 ----------------",
+        '    |   File "/app/c.py", line 2, in d',
+        "    | x.OddException: <code=2>",
+        "    +------------------------------------",
+    ]
+
+    assert "It ended with: x.OddException: <code=2>." in diagnosis.start(lines, 1).hint
+
+
+@pytest.mark.requirement("B-12")
 def test_a_warning_that_looks_like_an_error_is_not_the_cause() -> None:
     text = (
         "npm warn ERESOLVE overriding peer dependency\nnpm error code E404\nnpm error 404 Not Found - GET https://x\n"

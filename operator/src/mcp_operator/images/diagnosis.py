@@ -116,16 +116,13 @@ def start(lines: Sequence[str], code: int) -> Finding:
             Reason.SETTING_MISSING,
             f"It seems to need arguments (such as {' '.join(asked.args)}): set spec.run.args.",
         )
-    return _from_text(text) or _from_code(code, deciding(lines))
-
-
-def _from_text(text: str) -> Finding | None:
-    if _HTTP.search(text):
-        return _HTTP_ONLY
-    return _first(STARTS, text)
+    found = None if code == LISTENS else _first(STARTS, text)
+    return found or (_HTTP_ONLY if _HTTP.search(text) else _from_code(code, deciding(lines)))
 
 
 _FRAME = re.compile(r"\s+(?:at |File \"|\^|~)|\s{4}|Traceback|Node\.js v|\s*[}\])]\s*\Z")
+_GROUP = re.compile(r"\s*(?:\| ?|\+[-+ \d]*\Z)")
+"""What Python draws before the lines of several exceptions at once, and between them."""
 _ERROR = re.compile(r"(?:[\w.]*(?:Error|Exception)\b|error|fatal|panic)[^\n]{0,20}:", re.IGNORECASE)
 
 
@@ -139,7 +136,8 @@ def _missing(module: str) -> str:
 
 def deciding(lines: Sequence[str]) -> str:
     """Give the line that says most likely why a program ended; empty if it said nothing."""
-    said = [line.strip() for line in lines if line.strip() and not _FRAME.match(line)]
+    plain = [_GROUP.sub("", line, count=1) for line in lines]
+    said = [line.strip() for line in plain if line.strip() and not _FRAME.match(line)]
     errors = [line for line in said if _ERROR.match(line)]
     return next(iter(errors[-1:] or said[-1:]), "")[:QUOTED]
 

@@ -204,6 +204,12 @@ STARTS = (
         "It writes where it may not: only /tmp is writable. Look for a setting that moves its files there.",
     ),
     _sign(
+        r"(?i)ECONNREFUSED|connection\s+refused|ServerSelectionTimeout|\bfail(?:ed|ure)? (?:to )?connect(?:ing)?\b",
+        Reason.HANDSHAKE_FAILED,
+        "It waits for something that is not there, such as a database: name what it should reach with spec.run.env. "
+        "What builds cannot reach takes spec.build.verify: false.",
+    ),
+    _sign(
         r"(?i)ENOTFOUND|EAI_AGAIN|getaddrinfo|name or service not known|name resolution|network is unreachable"
         r"|could not (?:load|download|fetch) .{0,80}(?:from|model|file)|max retries exceeded|fetch failed",
         Reason.HANDSHAKE_FAILED,
