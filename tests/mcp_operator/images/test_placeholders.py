@@ -150,6 +150,20 @@ def test_one_of_a_list_of_values_is_chosen(text: str, found: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ("x: error: argument mode: invalid choice: 'placeholder' (choose from one, two)", ("--mode", "one")),
+        ("Error: Invalid value for '--mode': 'placeholder' is not one of 'sse', 'stdio'.", ("--mode", "stdio")),
+        ("invalid choice: 'other' (choose from one, two)", ()),
+        ("invalid choice: 'placeholder' (choose from placeholder, two)", ()),
+        ("'placeholder' is no number", ()),
+    ],
+)
+def test_of_an_argument_one_of_its_values_is_chosen(text: str, found: tuple[str, ...]) -> None:
+    assert placeholders.fitting([text], ("--mode", "placeholder")) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
         ("  API_ID = int(os.environ[\"API_ID\"])\nValueError: invalid literal for int() with base 10: 'x'", ["API_ID"]),
         ("api_id\n  Input should be a valid integer [type=int_parsing, input_value='x']", ["API_ID"]),
         ('strconv.Atoi: parsing "x": invalid syntax', []),

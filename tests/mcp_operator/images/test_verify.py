@@ -63,6 +63,31 @@ def test_nothing_is_added_to_what_the_request_says_as_long_as_that_works(monkeyp
     ]
 
 
+def test_an_argument_that_may_only_be_one_of_some_words_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    wants = dataclasses.replace(SILENT, lines=["error: the following arguments are required: kind"])
+    picky = dataclasses.replace(SILENT, lines=["error: invalid choice: 'placeholder' (choose from one, two)"])
+    attempts = Attempts(wants, picky, SPOKEN)
+
+    verified = run(monkeypatch, attempts)
+
+    assert verified.needs.args == ("one",)
+
+
+def test_what_only_its_sources_name_is_tried_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    hints = Hints(env=(Setting(name="MY_KEY", required=True), Setting(name="MY_MODE")), read=("MY_URL", "MY_TOKEN"))
+    attempts = Attempts(*[SILENT] * 3, SPOKEN)
+
+    verified = run(monkeypatch, attempts, hints)
+
+    assert [sorted(set(env) - {"GIVEN_TOKEN"}) for _, _, env, _ in attempts.made] == [
+        [],
+        ["MY_KEY"],
+        ["MY_KEY", "MY_MODE"],
+        ["MY_KEY", "MY_MODE", "MY_TOKEN", "MY_URL"],
+    ]
+    assert verified.needs.env == ("MY_KEY", "MY_MODE", "MY_URL", "MY_TOKEN")
+
+
 @pytest.mark.parametrize("required", [True, False])
 def test_a_server_that_ends_without_a_word_is_told_by_what_its_files_name(
     monkeypatch: pytest.MonkeyPatch, *, required: bool

@@ -27,11 +27,22 @@ def build(text: str) -> Finding:
     return _first(SIGNS, text) or otherwise
 
 
+def packages(text: str) -> tuple[str, ...]:
+    """Give the Debian packages of what a step or a server missed; none if it missed nothing that is known."""
+    wanted = [sign for sign in (*ABSENT, *SIGNS) if sign.finding.reason == Reason.SYSTEM_PACKAGE_MISSING]
+    match = next(filter(None, (sign.pattern.search(text) for sign in wanted)), None)
+    return tuple(PACKAGES.get(_missing_in(match), "").split()) if match else ()
+
+
+def _missing_in(match: re.Match[str]) -> str:
+    return next((found for found in match.groupdict().values() if found), "")
+
+
 def _first(signs: Sequence[Sign], text: str) -> Finding | None:
     """Give what the first sign that is there means, with what is missing in its hint."""
     for sign in signs:
         if match := sign.pattern.search(text):
-            missing = next((found for found in match.groupdict().values() if found), "") or "a program or library"
+            missing = _missing_in(match) or "a program or library"
             package = f" ({PACKAGES[missing]})" if missing in PACKAGES else ""
             hint = sign.finding.hint.replace("{it}", missing[:QUOTED]).replace("{package}", package)
             return sign.finding._replace(hint=hint, quote=_quote(text, match))

@@ -21,6 +21,7 @@ from mcp_operator.images import (
     redact,
     result,
     scans,
+    system_packages,
     writable,
 )
 from mcp_operator.images.build_log import BuildLog
@@ -79,10 +80,9 @@ class Job:
         with contextlib.ExitStack() as undo:
             before = {_short(image.id) for image in self._engine.images(self._mine, intermediate=True)}
             undo.callback(self._discard, before)
-            plan, built = otherwise.build(plan, self._build, self._log, self._warn)
             if plan.recipe:
                 self._planned_as = dockerfile.planned(plan.recipe.language, plan.candidate.hints)
-            plan, built, record = self._verified(plan, built)
+            plan, built, record = system_packages.make(plan, self._made, self._warn)
             image = self._describe(self._linked(built, self._links) or built, record, publisher.key)
             found = self._scan(plan, image)
             reference, names_given = self._publish(plan, publisher, image, record, undo)
@@ -146,6 +146,9 @@ class Job:
         if not image:
             raise BuildFailedError("Docker gave no image")
         return image
+
+    def _made(self, plan: Plan) -> tuple[Plan, str, Record]:
+        return self._verified(*otherwise.build(plan, self._build, self._log, self._warn))
 
     def _verified(self, plan: Plan, image: str) -> tuple[Plan, str, Record]:
         try:

@@ -162,6 +162,18 @@ def choices(lines: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def fitting(lines: Sequence[str], args: Sequence[str]) -> tuple[str, ...]:
+    """Give the words of a command line with one of a list where a server wants that; empty if it says no such thing."""
+    for line in lines:
+        if not (said := _ONE_OF.search(line)) or not (listed := _list(line[said.end() :])):
+            continue
+        wrong = [word for word in args if re.search(rf"['\"`]{re.escape(word)}['\"`]", line[: said.end()])]
+        if wrong and wrong[-1] not in listed:
+            chosen = "stdio" if "stdio" in listed else listed[0]
+            return tuple(chosen if word == wrong[-1] else word for word in args)
+    return ()
+
+
 def _list(text: str) -> list[str]:
     """Read the values at the start of a text, of which there are two at least."""
     found: list[str] = []

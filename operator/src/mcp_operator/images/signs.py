@@ -121,8 +121,9 @@ SIGNS = (
         "A native module needs {it}: add the Debian package with it{package} to spec.build.systemPackages.",
     ),
     _sign(
-        r"gyp ERR!|(?:gcc|g\+\+|cc|make|cargo|rustc|cmake)\b['\"]?:? (?:command )?(?:not found|failed: No such file)"
-        r"|can't find Rust compiler|No such file or directory: '(?:gcc|cc|make|cmake)'"
+        r"gyp ERR!|(?:gcc|g\+\+|cc|make|(?P<it>cargo|rustc|cmake))\b['\"]?:? "
+        r"(?:command )?(?:not found|failed: No such file)"
+        r"|can't find (?P<language>Rust) compiler|No such file or directory: '(?:gcc|cc|make|cmake)'"
         r"|not find any Python installation",
         Reason.SYSTEM_PACKAGE_MISSING,
         "A native module has to be compiled: add the compiler (build-essential, python3-dev) to "
@@ -237,8 +238,39 @@ PACKAGES = {
     "libmariadb.so.3": "libmariadb3",
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
-    "git": "git",
-    "docker": "docker.io",
+    "libgomp.so.1": "libgomp1",
+    "libmagic.so.1": "libmagic1",
+    "libsndfile.so": "libsndfile1",
+    "libpango-1.0.so.0": "libpango-1.0-0",
+    "libcairo.so.2": "libcairo2",
+    "libX11.so.6": "libx11-6",
     "vips": "libvips-dev",
+    "cmake": "cmake",
+    "cargo": "cargo",
+    "rustc": "rustc",
+    "Rust": "cargo",
+    "curl": "curl",
+    "docker": "docker.io",
+    "dot": "graphviz",
+    "exiftool": "libimage-exiftool-perl",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "gh": "gh",
+    "git": "git",
+    "jq": "jq",
+    "kubectl": "kubernetes-client",
+    "nmap": "nmap",
+    "pandoc": "pandoc",
+    "pdftotext": "poppler-utils",
+    "ping": "iputils-ping",
+    "psql": "postgresql-client",
+    "rg": "ripgrep",
+    "rsync": "rsync",
+    "sqlite3": "sqlite3",
+    "ssh": "openssh-client",
+    "tesseract": "tesseract-ocr",
+    "tmux": "tmux",
+    "unzip": "unzip",
+    "wget": "wget",
 }
-"""Debian's packages with what native modules miss most."""
+"""Debian's packages with what native modules and servers miss most, by library, header or program."""

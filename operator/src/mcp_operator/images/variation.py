@@ -117,6 +117,8 @@ class Variations:
                 )
         if fitting := placeholders.choices(failure.lines, given):
             yield dataclasses.replace(run, env=tuple((name, fitting.get(name, old)) for name, old in run.env))
+        if words := placeholders.fitting(failure.lines, run.args):
+            yield dataclasses.replace(run, args=words)
 
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:
@@ -143,6 +145,8 @@ class Variations:
             yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
         elif every:
             yield dataclasses.replace(run, env=(*run.env, *every))
+        if read := self._new(run, self._hints.read):
+            yield dataclasses.replace(run, env=(*run.env, *required, *read))
 
     def _new(self, run: Variation, wanted: Iterable[str]) -> list[tuple[str, str]]:
         """Give variables that are not set yet, with values."""

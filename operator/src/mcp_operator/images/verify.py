@@ -214,7 +214,7 @@ def _explain(failures: list[Failure], hints: Hints) -> BuildError:
     # A server that first says what it wants and then, given a placeholder, something else: the first is the cause.
     telling = (error for error in errors if error.reason == Reason.SETTING_MISSING)
     error = next(telling, errors[0])
-    known = hints.required or tuple(setting.name for setting in hints.env)
+    known = hints.required or tuple(setting.name for setting in hints.env) or hints.read
     if known and not any(failure.lines for failure in failures) and failures[0].code > 0:
         error.reason = Reason.SETTING_MISSING
         error.hint = (

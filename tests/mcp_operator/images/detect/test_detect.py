@@ -214,3 +214,28 @@ def test_what_makes_a_server_is_believed_before_what_says_so(write: Write) -> No
     claim = {"package.json": '{"main": "a.js", "mcpName": "io.example/x"}', "a.js": ""}
 
     assert detect(write({**claim, **below("server", PYTHON)})).folder == "server"
+
+
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    "server",
+    [
+        '{"command": "uvx", "args": ["--from", "x[agent]", "x-tool", "--fast"]}',
+        '{"command": "uv", "args": ["run", "--project", "/path/to/x", "x-tool"]}',
+        '{"command": "npx", "args": ["-y", "-p", "x", "x-tool"]}',
+        '{"command": "/usr/local/bin/x-tool"}',
+    ],
+)
+def test_of_several_programs_the_one_is_started_that_clients_are_told_to(write: Write, server: str) -> None:
+    readme = {"README.md": f'# X\n```json\n{{"mcpServers": {{"x": {server}}}}}\n```\n'}
+    scripts = '[project.scripts]\nx = "a:main"\nx-mcp = "c:main"\nx-tool = "b:main"\n'
+    build = '[build-system]\nrequires = ["hatchling"]\n'
+    python = {**PYTHON, "pyproject.toml": PYTHON["pyproject.toml"] + scripts + build}
+    node = {
+        **NODE,
+        "package.json": '{"name": "x", "bin": {"x": "a.js", "x-tool": "b.js"}, "dependencies": {"fastmcp": "1"}}',
+    }
+
+    assert detect(write(python)).command[0].endswith("/x")
+    assert detect(write({**python, **readme})).command[0].endswith("/x-tool")
+    assert detect(write({**node, "b.js": "", **readme}), runtime="node").command[-1].endswith("/b.js")

@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mcp_operator.images.contract import Transport
     from mcp_operator.images.reasons import Reason
 
@@ -199,6 +201,7 @@ class Hints:
         args: Arguments behind the start command, such as ``("--stdio",)``. Word by word; a value that only the user
             can know is left out together with its option.
         path: Of its endpoint, for HTTP; empty if unknown.
+        read: Variables that its sources read without a default, and no file of it explains.
     """
 
     transport: Transport | None = None
@@ -206,6 +209,7 @@ class Hints:
     env: tuple[Setting, ...] = ()
     args: tuple[str, ...] = ()
     path: str = ""
+    read: tuple[str, ...] = ()
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -304,11 +308,14 @@ def join(folder: str, name: str) -> str:
     return str(PurePosixPath(folder) / name)
 
 
-def preferred(names: list[str], project: str, words: tuple[str, ...]) -> str:
-    """Choose one of several commands: named like the project, else the one with one of ``words`` in it.
+def preferred(names: list[str], project: str, words: tuple[str, ...], told: Iterable[str] = ()) -> str:
+    """Choose one of several commands: one that clients are ``told`` to start, else the one named like the project.
 
-    Else the shortest that is named like the project but for ``mcp`` and ``server``.
+    Else the one with one of ``words`` in it, or the shortest that is named like the project but for ``mcp`` and
+    ``server``.
     """
+    if known := next((name for name in told if name in names), ""):
+        return known
     plain = project.rpartition("/")[2].lower().replace("_", "-")
     for name in names:
         if name.lower().replace("_", "-") == plain:

@@ -32,34 +32,48 @@ _YOURS = re.compile(r"your|example|path|xxx|key|token|secret|\bname\b|<|>", re.I
 
 def read(text: str) -> Hints:
     """Give what the first server in a client's configuration says; nothing if it cannot be read."""
-    return next(_servers(text), Hints())
+    return next(map(_server, _entries(text)), Hints())
 
 
 def read_prose(text: str) -> Hints:
     """Give what the first usable code block of a README says."""
     found = Hints()
-    for match in list(_BLOCK.finditer(text[:MAX_BYTES]))[:MAX_BLOCKS]:
-        if '"command"' not in match[1] and '"url"' not in match[1]:
-            continue
-        for hints in _servers(match[1]):
-            if hints.transport == "stdio":
-                return hints
-            found = found if found != Hints() else hints
+    for hints in map(_server, _written(text)):
+        if hints.transport == "stdio":
+            return hints
+        found = found if found != Hints() else hints
     return found
 
 
-def _servers(text: str) -> Iterator[Hints]:
+def programs(text: str) -> list[str]:
+    """Give the programs that clients are told to start, by a ``mcp.json`` or the code blocks of a README."""
+    found = []
+    for entry in (*_entries(text), *_written(text)):
+        command = str(entry.get("command", ""))
+        arguments = entry.get("args")
+        words = [str(word) for word in arguments] if isinstance(arguments, list) else []
+        found += words[_program(words) :][:1] if _LAUNCHERS.match(command) else [command.rpartition("/")[2]]
+    return [name for name in dict.fromkeys(found) if name]
+
+
+def _written(text: str) -> Iterator[dict[str, Any]]:
+    for match in list(_BLOCK.finditer(text[:MAX_BYTES]))[:MAX_BLOCKS]:
+        if '"command"' in match[1] or '"url"' in match[1]:
+            yield from _entries(match[1])
+
+
+def _entries(text: str) -> Iterator[dict[str, Any]]:
     entry = _lenient(text)
     for key in ("mcpServers", "servers", "context_servers"):
         table = entry.get(key)
         if key not in entry and isinstance(entry.get("mcp"), dict):
             table = entry["mcp"].get(key)
         if isinstance(table, dict):
-            yield from (_server(each) for each in table.values() if isinstance(each, dict))
+            yield from (each for each in table.values() if isinstance(each, dict))
             return
     for each in ({"": entry} if "command" in entry else entry).values():
         if isinstance(each, dict) and "command" in each:
-            yield _server(each)
+            yield each
 
 
 def _lenient(text: str) -> dict[str, Any]:
@@ -107,10 +121,16 @@ def _container_variables(words: list[str]) -> list[str]:
 def _own(command: str, words: list[str]) -> tuple[str, ...]:
     """Give the server's own arguments: behind package or file; none if one of them is for the user to fill in."""
     if _LAUNCHERS.match(command):
-        index = 0
-        while index < len(words) and (words[index].startswith("-") or words[index] in _SKIPPED):
-            index += 2 if words[index] in _TAKES_VALUE else 1
+        index = _program(words)
         # `python -m package` and `uvx --from x program` name the program as the value of an option or behind it.
         words = words[index + 1 :] if "-m" not in words[:index] else words[index:]
     known = all(_PLAIN.match(word) and not _YOURS.search(word) for word in words)
     return tuple(words) if known else ()
+
+
+def _program(words: list[str]) -> int:
+    """Give where in a launcher's words the program is, or would be."""
+    index = 0
+    while index < len(words) and (words[index].startswith("-") or words[index] in _SKIPPED):
+        index += 2 if words[index] in _TAKES_VALUE else 1
+    return index

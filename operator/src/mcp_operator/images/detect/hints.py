@@ -10,7 +10,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from mcp_operator.images.detect import clients, own, registry_entry, smithery
+from mcp_operator.images.detect import clients, own, registry_entry, smithery, variables
 from mcp_operator.images.detect.candidate import Hints, join
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ MAX_SETTINGS = 50
 MAX_ARGUMENTS = 20
 MAX_WORD = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_CONFIGURATIONS = ("mcp.json", ".mcp.json")
+_READMES = ("README.md", "readme.md", "Readme.md", "README.rst", "README")
 _SUBCOMMAND = re.compile(r"[a-z][a-z0-9-]*\Z")
 _PORTS = range(1, 65536)
 
@@ -46,7 +48,15 @@ def gather(tree: Tree, folder: str, root: str, runtime: str) -> tuple[Hints, tup
         if clean != Hints():
             evidence.append(f"{name}: {_said(clean)}")
             found = _merge(found, clean)
-    return found, tuple(evidence)
+    known = {setting.name for setting in found.env}
+    read = tuple(name for name in variables.read(tree, folder, runtime) if name not in known)
+    return dataclasses.replace(found, read=read), tuple(evidence)
+
+
+def programs(tree: Tree, folder: str) -> list[str]:
+    """Give the programs that a project's own files tell clients to start, the first one named first."""
+    files = [name for names in (_CONFIGURATIONS, _READMES) for name in _there(tree, (folder,), names)]
+    return [program for name in files for program in clients.programs(tree.text(name))]
 
 
 def _sources(tree: Tree, folder: str, root: str, runtime: str) -> Iterator[tuple[str, Hints]]:
@@ -55,12 +65,12 @@ def _sources(tree: Tree, folder: str, root: str, runtime: str) -> Iterator[tuple
         yield name, registry_entry.read(tree.text(name), runtime)
     for name in _there(tree, folders, ("smithery.yaml", "smithery.yml")):
         yield name, smithery.read(tree.text(name))
-    for name in _there(tree, folders, ("mcp.json", ".mcp.json")):
+    for name in _there(tree, folders, _CONFIGURATIONS):
         yield name, clients.read(tree.text(name))
     for name in _there(tree, folders, (own.DOCKERFILE,) if runtime == "go" else ()):
         # The first word is the program, whatever it is called there; what follows it is for ours, too.
         yield name, Hints(args=tuple(filter(_SUBCOMMAND.match, own.arguments(tree.text(name))[:1])))
-    for name in _there(tree, folders, ("README.md", "readme.md", "Readme.md", "README.rst", "README")):
+    for name in _there(tree, folders, _READMES):
         yield name, clients.read_prose(tree.text(name))
 
 

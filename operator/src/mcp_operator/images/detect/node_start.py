@@ -9,6 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from mcp_operator.images.detect import hints
 from mcp_operator.images.detect.candidate import APP, Problem, Start, join, preferred
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import PLAIN_PATH
@@ -60,7 +61,7 @@ def _from_bin(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -
     choices = {name: value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     if not choices:
         return None
-    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"))
+    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"), hints.programs(tree, folder))
     if chosen not in choices and len(set(map(str, choices.values()))) == 1:
         chosen = next(iter(choices))
     if chosen not in choices:

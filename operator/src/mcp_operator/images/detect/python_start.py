@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mcp_operator.images.detect import usage
+from mcp_operator.images.detect import hints, usage
 from mcp_operator.images.detect.candidate import APP, Problem, Start, join, preferred
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.tree import PLAIN_PATH
@@ -77,7 +77,7 @@ def _scripts(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _script(tree: Tree, folder: str, scripts: dict[str, str], project: str, *, package: bool) -> Start:
-    chosen = preferred(list(scripts), project, ("stdio", "mcp", "server"))
+    chosen = preferred(list(scripts), project, ("stdio", "mcp", "server"), hints.programs(tree, folder))
     if not chosen and len(set(scripts.values())) == 1:
         chosen = min(scripts)
     if not chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_operator.images.detect.candidate import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from mcp_operator.images.tree import Tree
 
@@ -143,14 +144,25 @@ def by_hand(text: str) -> bool:
     return all(pattern.search(text) for pattern in _BY_HAND)
 
 
+def sources(tree: Tree, folder: str, language: Language, apart: tuple[str, ...] = ()) -> Iterator[str]:
+    """Give the source files of a project, but for its tests, examples and the like.
+
+    Args:
+        tree: The repository.
+        folder: Of the project.
+        language: Its language.
+        apart: Folders, with a slash, that are projects of their own.
+    """
+    every = (name for name in tree.below(folder) if name.endswith(language.suffixes) and not name.startswith(apart))
+    for name in itertools.islice(every, MAX_SOURCES):
+        if not _ASIDE.search(name if folder == "." else name.removeprefix(f"{folder}/")):
+            yield name
+
+
 def _scan(tree: Tree, folder: str, language: Language, apart: tuple[str, ...]) -> tuple[list[str], list[str]]:
     servers: list[str] = []
     clients: list[str] = []
-    sources = (name for name in tree.below(folder) if name.endswith(language.suffixes) and not name.startswith(apart))
-    for name in list(sources)[:MAX_SOURCES]:
-        relative = name if folder == "." else name.removeprefix(f"{folder}/")
-        if _ASIDE.search(relative):
-            continue
+    for name in sources(tree, folder, language, apart):
         text = tree.text(name)
         if language.server.search(text) or by_hand(text):
             servers.append(name)
