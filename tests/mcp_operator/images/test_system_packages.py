@@ -142,6 +142,7 @@ def test_a_dockerfile_of_the_repositorys_own_is_not_ours_to_change() -> None:
         ("ImportError: libGL.so.1: cannot open shared object file: No such file", ("libgl1",)),
         ("error: can't find Rust compiler", ("cargo",)),
         ("/bin/sh: 1: cmake: not found", ("cmake",)),
+        ('Error: Failed to load keytar native addon, checked ["x"]', ("libsecret-1-0",)),
         ("gyp ERR! build error", ()),
         ("all is well", ()),
     ],

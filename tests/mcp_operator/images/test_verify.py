@@ -270,6 +270,33 @@ def test_a_server_that_writes_beside_its_files_gets_an_image_with_links(monkeypa
     assert "it writes to /app/x.log, /app/logs, a link to /tmp" in verified.warnings[0]
 
 
+LOGS = Link("/app/packages/a/logs", names.SERVER_HOME)
+
+
+def test_a_server_that_ends_without_a_word_may_not_find_its_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = Probe(folder="/app/packages/a", link=lambda links: f"linked-{len(links)}")
+
+    made, verified = starts(monkeypatch, probe, SILENT, SPOKEN)
+
+    assert made == ["image", "linked-1"]
+    assert verified.links == (LOGS,)
+
+
+def test_a_place_for_logs_that_made_no_difference_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    hints = Hints(env=(Setting(name="MY_KEY", required=True),))
+    probe = Probe(hints=hints, folder="/app/packages/a", link=lambda links: f"linked-{len(links)}")
+
+    made, verified = starts(monkeypatch, probe, SILENT, SILENT, SPOKEN)
+
+    assert made == ["image", "linked-1", "image"]
+    assert (verified.links, verified.needs.env) == ((), ("MY_KEY",))
+
+    made, verified = starts(monkeypatch, probe, SILENT, SILENT, SILENT, SPOKEN)
+
+    assert made == ["image", "linked-1", "image", "linked-1"]
+    assert (verified.links, verified.needs.env) == ((LOGS,), ("MY_KEY",))
+
+
 def test_a_server_that_cannot_be_helped_to_write_fails_with_what_it_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Failure(message="it ended again", code=1)
 

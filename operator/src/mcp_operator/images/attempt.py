@@ -87,6 +87,11 @@ class Failure:
     out_of_memory: bool = False
 
     @property
+    def silent(self) -> bool:
+        """It ended with an error, and without a word."""
+        return self.code > 0 and not self.lines
+
+    @property
     def wants_network(self) -> bool:
         """Its last lines speak of a network that it does not have."""
         return any(_SPEAKS_OF_NETWORK.search(line) for line in self.lines)

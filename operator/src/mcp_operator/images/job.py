@@ -222,6 +222,7 @@ class Job:
         return Probe(
             hints=candidate.hints,
             relay=relay,
+            folder=candidate.working_dir,
             moves=writable.moves(candidate.command, installed=installed),
             link=functools.partial(self._linked, image),
         )

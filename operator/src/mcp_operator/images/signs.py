@@ -158,6 +158,12 @@ SIGNS = (
 # Of a server that did not answer, in the same way: what is not in its image...
 ABSENT = (
     _sign(
+        r"(?i)failed to load (?P<it>[\w-]+) native addon",
+        Reason.SYSTEM_PACKAGE_MISSING,
+        "The native module {it} cannot be loaded: add the Debian package with the library that it needs{package} to "
+        "spec.build.systemPackages.",
+    ),
+    _sign(
         r"\b(?P<it>lib[\w+-]+\.so[.\d]*): cannot open shared object file",
         Reason.SYSTEM_PACKAGE_MISSING,
         "The library {it} is not in the image: add the Debian package with it{package} to spec.build.systemPackages.",
@@ -244,6 +250,9 @@ PACKAGES = {
     "libpango-1.0.so.0": "libpango-1.0-0",
     "libcairo.so.2": "libcairo2",
     "libX11.so.6": "libx11-6",
+    "libsecret-1.so.0": "libsecret-1-0",
+    "libsecret-1": "libsecret-1-dev",
+    "keytar": "libsecret-1-0",
     "vips": "libvips-dev",
     "cmake": "cmake",
     "cargo": "cargo",

@@ -71,6 +71,7 @@ class Variations:
     def __init__(self, request: Trial, hints: Hints, probe: Probe) -> None:
         self._request = request
         self._hints = hints
+        self._folder = probe.folder
         self._moves = probe.moves
         self._link = probe.link
 
@@ -79,15 +80,18 @@ class Variations:
         if failure.out_of_memory:
             return
         if failure.code == diagnosis.ANSWERED:
-            if run.era == "legacy":
-                yield dataclasses.replace(run, era="modern")
-            if not self._request.as_asked:  # some want their settings only when they are asked for tools
-                again = dataclasses.replace(run, era="legacy")
-                yield from self._asked(again, placeholders.asked([*failure.lines, failure.message]))
-                yield from self._hinted(again)
+            yield from self._answering(run, failure)
             return
         if failure.cannot_write:
             yield from self._elsewhere(run, failure)
+        usual = writable.usual(self._folder)
+        if failure.silent and run.links == (usual,):  # it made no difference
+            run = dataclasses.replace(run, links=(), image="")
+        elif failure.silent and not run.links:
+            yield from self._linked(run, usual)
+        yield from self._with_more(run, failure)
+
+    def _with_more(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         yield from self._given_otherwise(run, failure)
         asked = placeholders.asked(failure.lines)
         if not self._request.as_asked:
@@ -99,6 +103,14 @@ class Variations:
             yield from self._hinted(run)
         if not run.network and failure.code not in (0, diagnosis.LISTENS):
             yield dataclasses.replace(run, network=True)
+
+    def _answering(self, run: Variation, failure: Failure) -> Iterator[Variation]:
+        if run.era == "legacy":
+            yield dataclasses.replace(run, era="modern")
+        if not self._request.as_asked:  # some want their settings only when they are asked for tools
+            again = dataclasses.replace(run, era="legacy")
+            yield from self._asked(again, placeholders.asked([*failure.lines, failure.message]))
+            yield from self._hinted(again)
 
     def _given_otherwise(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         """Give other values for placeholders that are of the wrong kind, or fewer of them."""
@@ -123,7 +135,9 @@ class Variations:
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:
             yield dataclasses.replace(run, folder=names.SERVER_HOME)
-        link = writable.link(failure.lines)
+        yield from self._linked(run, writable.link(failure.lines))
+
+    def _linked(self, run: Variation, link: Link | None) -> Iterator[Variation]:
         if self._link and link and len(run.links) < writable.MOST:
             links = (*run.links, link)
             if image := self._link(links):

@@ -37,12 +37,14 @@ class Probe:
         hints: What its own files say; tried when it does not start as it is.
         relay: Image with ``sh`` and Python or Node, through which a server is reached that speaks HTTP; the server's
             own if empty.
-        moves: It may start in another folder than its image says.
+        folder: Where it starts, as its image says; empty if that is not known.
+        moves: It may start in another folder.
         link: Gives an image like the server's with links in it, empty if it cannot have them; None if nobody asks.
     """
 
     hints: Hints = dataclasses.field(default_factory=Hints)
     relay: str = ""
+    folder: str = ""
     moves: bool = False
     link: Callable[[tuple[Link, ...]], str] | None = None
 
@@ -215,7 +217,7 @@ def _explain(failures: list[Failure], hints: Hints) -> BuildError:
     telling = (error for error in errors if error.reason == Reason.SETTING_MISSING)
     error = next(telling, errors[0])
     known = hints.required or tuple(setting.name for setting in hints.env) or hints.read
-    if known and not any(failure.lines for failure in failures) and failures[0].code > 0:
+    if known and all(failure.silent for failure in failures):
         error.reason = Reason.SETTING_MISSING
         error.hint = (
             f"It says nothing; its own files name {', '.join(known[: placeholders.MOST])}: set those with "

@@ -74,6 +74,15 @@ def link(lines: Sequence[str]) -> Link | None:
     return None
 
 
+def usual(folder: str) -> Link | None:
+    """Give the link for a server that ends without a word: those that cannot make their logs have nowhere to say so.
+
+    Args:
+        folder: Where it starts.
+    """
+    return Link(f"{folder}/logs", names.SERVER_HOME) if PurePosixPath(folder).is_relative_to(APP) else None
+
+
 def moves(command: Sequence[str], *, installed: bool) -> bool:
     """Tell whether a command does the same wherever it starts.
 

@@ -231,6 +231,30 @@ def test_packages_that_are_folders_of_the_repository_need_all_sources_first(writ
     assert facts(detect(write({"package.json": text, "a.js": SERVER}))).manifests == ()
 
 
+@pytest.mark.requirement("B-02")
+@pytest.mark.parametrize(
+    ("start", "kind", "command"),
+    [
+        ("ts-node src/a.ts", "", ("node", "--require", "ts-node/register/transpile-only", "/app/src/a.ts")),
+        ("ts-node src/a.ts", "module", ("node", "--loader", "ts-node/esm/transpile-only", "/app/src/a.ts")),
+        ("ts-node-esm src/a.ts", "", ("node", "--loader", "ts-node/esm/transpile-only", "/app/src/a.ts")),
+        ("tsx src/a.ts", "", ("node", "--import", "tsx", "/app/src/a.ts")),
+        ("node src/a.ts --x", "", ("node", "/app/src/a.ts", "--x")),
+        ("node --experimental-strip-types src/a.ts", "", ("node", "--experimental-strip-types", "/app/src/a.ts")),
+    ],
+)
+def test_a_start_script_may_run_typescript_as_it_is(
+    write: Write, start: str, kind: str, command: tuple[str, ...]
+) -> None:
+    tools = {"tsx": "4", "ts-node": "10"}
+    text = package(type=kind, scripts={"start": start}, dependencies=SDK, devDependencies=tools)
+    candidate = detect(write({"package.json": text, "src/a.ts": SERVER}))
+
+    assert candidate.command == command
+    assert facts(candidate).development == ("ts-node" in start or "tsx" in start)
+    assert not facts(candidate).script
+
+
 PATCHED = "patches/@a__b@1.2.patch"
 
 

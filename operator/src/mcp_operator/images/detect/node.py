@@ -77,7 +77,7 @@ def find(tree: Tree, folder: str, inner: Sequence[str]) -> Candidate | None:
         modern=manager == "yarn" and _is_modern(tree, lock, version),
         first=first,
         tools=_tools(mapping(manifest, "scripts"), script, manager),
-        development="tsx" in start.before and "tsx" not in mapping(manifest, "dependencies"),
+        development=node_start.tool(start) not in ("", *mapping(manifest, "dependencies")),
         bun=BUN in start.before,
     )
     return Candidate(

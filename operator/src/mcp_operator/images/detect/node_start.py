@@ -23,7 +23,8 @@ BUN = f"{APP}/.bun/node_modules/.bin/bun"
 
 _BUILT = re.compile(r"(?:^|/)(?:dist|build|lib|out|bundle)/")
 _START = re.compile(
-    r"(node|tsx|bun)(?: run)?((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+\.\w+|(?<=node )[\w@./-]+)((?: [\w@./=:,+-]+)*)\Z"
+    r"(node|tsx|ts-node(?:-esm)?|bun)(?: run)?((?: --?[A-Za-z][\w=./-]*)*) ([\w@./-]+\.\w+|(?<=node )[\w@./-]+)"
+    r"((?: [\w@./=:,+-]+)*)\Z"
 )
 _AROUND = re.compile(r"\A(?:cross-env\s+)?(?:NODE_ENV=\w+\s+)*(?:npx\s+(?:(?:-y|--yes)\s+)?)?")
 """Before the program in a start script, and no part of what it starts."""
@@ -31,6 +32,8 @@ _INSPECTED = re.compile(r"(?:@modelcontextprotocol/|\bmcp-)inspector(?:@\S+)?\s+
 _LOADED = re.compile(r"[\"'`](\.{1,2}/[\w./@-]+)[\"'`]")
 _ENDINGS = (".js", ".mjs", ".cjs", "/index.js")
 _TYPESCRIPT = (".ts", ".tsx", ".mts")
+_STRIPS = "node, for TypeScript"
+"""Node has run the plain kind by itself since 22.18."""
 
 
 def choose(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -> Start:
@@ -97,6 +100,8 @@ def _from_line(tree: Tree, folder: str, line: str, why: str, *, bun: bool) -> St
     if not match:
         return None
     program, flags, file, words = match.groups()
+    if program == "node" and file.endswith(_TYPESCRIPT):
+        program = _STRIPS
     start = _file(tree, folder, file, why, "bun" if bun else program)
     # A file with settings is its author's, and not in the repository.
     kept = (flag for flag in flags.split() if not flag.startswith("--env-file"))
@@ -138,6 +143,13 @@ def _file(tree: Tree, folder: str, value: object, why: str, program: str) -> Sta
         return Start(before=(BUN,), file=file, why=f"{file} ({why}), with Bun")
     if program == "tsx":
         return Start(before=("node", "--import", "tsx"), file=file, why=f"{file} ({why}), with tsx")
+    if program.startswith("ts-node"):
+        # Without checking types: that takes as long as compiling, at each start.
+        module = tree.json(join(folder, MANIFEST)).get("type") == "module" or program.endswith("-esm")
+        hook = (
+            ("--loader", "ts-node/esm/transpile-only") if module else ("--require", "ts-node/register/transpile-only")
+        )
+        return Start(before=("node", *hook), file=file, why=f"{file} ({why}), with ts-node")
     return Start(before=("node",), file=file, why=f"{file} ({why})")
 
 
@@ -181,6 +193,12 @@ def _loads_built(tree: Tree, folder: str, file: str) -> bool:
         if _BUILT.search(f"{target}/") and not any(tree.is_file(target + end) for end in ("", *_ENDINGS)):
             return True
     return False
+
+
+def tool(start: Start) -> str:
+    """Give the package that a start command needs to run TypeScript; empty if none."""
+    loads = "".join(start.before[2:])
+    return "tsx" if loads == "tsx" else "ts-node" if loads.startswith("ts-node/") else ""
 
 
 def mapping(manifest: dict[str, Any], key: str) -> dict[str, Any]:
