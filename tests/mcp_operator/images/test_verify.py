@@ -73,6 +73,24 @@ def test_an_argument_that_may_only_be_one_of_some_words_is_one_of_them(monkeypat
     assert verified.needs.args == ("one",)
 
 
+def test_options_are_tried_as_one_word_with_their_values_and_then_as_its_files_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wants = dataclasses.replace(SILENT, lines=["The --tools option is required"])
+    odd = dataclasses.replace(SILENT, lines=["cannot split undefined"])
+    attempts = Attempts(wants, odd, odd, SPOKEN)
+
+    verified = run(monkeypatch, attempts, Hints(args=("--tools=all",)))
+
+    assert [args[1:] for _, _, _, args in attempts.made] == [
+        (),
+        ("--tools", "placeholder"),
+        ("--tools=placeholder",),
+        ("--tools=all",),
+    ]
+    assert verified.needs.args == ("--tools=all",)
+
+
 def test_what_only_its_sources_name_is_tried_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = Hints(env=(Setting(name="MY_KEY", required=True), Setting(name="MY_MODE")), read=("MY_URL", "MY_TOKEN"))
     attempts = Attempts(*[SILENT] * 3, SPOKEN)

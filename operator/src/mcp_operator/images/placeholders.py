@@ -174,6 +174,17 @@ def fitting(lines: Sequence[str], args: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
+def joined(args: Sequence[str]) -> tuple[str, ...]:
+    """Give options and their values as one word each: what takes a command line apart by hand may want them so."""
+    found: list[str] = []
+    for word in args:
+        if found and found[-1].startswith("--") and "=" not in found[-1] and not word.startswith("-"):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return tuple(found)
+
+
 def _list(text: str) -> list[str]:
     """Read the values at the start of a text, of which there are two at least."""
     found: list[str] = []

@@ -131,6 +131,8 @@ class Variations:
             yield dataclasses.replace(run, env=tuple((name, fitting.get(name, old)) for name, old in run.env))
         if words := placeholders.fitting(failure.lines, run.args):
             yield dataclasses.replace(run, args=words)
+        if (words := placeholders.joined(run.args)) != run.args:
+            yield dataclasses.replace(run, args=words)
 
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:
@@ -154,7 +156,7 @@ class Variations:
         every = self._new(run, [setting.name for setting in self._hints.env])
         if required:
             yield dataclasses.replace(run, env=(*run.env, *required))
-        if self._hints.args and not run.args:
+        if self._hints.args and run.args != self._hints.args:
             yield dataclasses.replace(run, args=self._hints.args)
             yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
         elif every:

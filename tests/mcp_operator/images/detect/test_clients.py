@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from mcp_operator import names
 from mcp_operator.images.detect import clients
 from mcp_operator.images.detect.candidate import Hints, Setting
 
@@ -26,12 +27,16 @@ def fenced(text: str) -> str:
         ("python", ["-m", "package", "stdio"], ("stdio",)),
         ("python3.12", ["server.py"], ()),
         ("/usr/local/bin/demo", ["stdio"], ("stdio",)),
-        ("npx", ["-y", "x", "--figma-api-key=YOUR-KEY", "--stdio"], ()),
-        ("npx", ["-y", "x", "/path/to/folder"], ()),
+        ("uv", ["tool", "run", "program", "run"], ("run",)),
+        ("npx", ["-y", "x", "--figma-api-key=YOUR-KEY", "--stdio"], ("--figma-api-key=placeholder", "--stdio")),
+        ("npx", ["-y", "x", "--api-key", "<your key>", "--limit", "5"], ("--api-key", "placeholder", "--limit", "5")),
+        ("npx", ["-y", "x", "--db-path", "~/my.db"], ("--db-path", f"{names.SERVER_HOME}/placeholder.db")),
+        ("npx", ["-y", "x", "/path/to/folder", "~/other"], (names.SERVER_HOME, names.SERVER_HOME)),
+        ("npx", ["-y", "x", "postgresql://u:secret@h/db"], ("placeholder",)),
         ("docker", ["run", "-i", "image", "stdio"], ()),
     ],
 )
-def test_the_servers_own_arguments_are_taken_if_none_is_the_users(
+def test_the_servers_own_arguments_are_taken_with_placeholders_for_what_is_the_users(
     command: str, words: list[str], args: tuple[str, ...]
 ) -> None:
     assert clients.read(server(command=command, args=words)).args == args

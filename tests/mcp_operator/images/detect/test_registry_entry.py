@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from mcp_operator import names
 from mcp_operator.images.detect import registry_entry
 from mcp_operator.images.detect.candidate import Hints, Setting
 
@@ -38,17 +39,18 @@ def test_a_secrets_default_is_never_taken_along() -> None:
     ("argument", "words"),
     [
         ({"type": "positional", "value": "stdio"}, ("stdio",)),
-        ({"type": "positional", "valueHint": "folder", "isRequired": True}, ()),
+        ({"type": "positional", "valueHint": "folder", "isRequired": True}, (names.SERVER_HOME,)),
         ({"type": "positional", "default": "x"}, ()),
         ({"type": "positional", "default": "x", "isRequired": True}, ("x",)),
         ({"type": "named", "name": "--transport", "value": "stdio"}, ("--transport", "stdio")),
-        ({"type": "named", "name": "--key", "isRequired": True}, ()),
+        ({"type": "named", "name": "--key", "isRequired": True}, ("--key", "placeholder")),
+        ({"type": "named", "name": "--key"}, ()),
         ({"type": "named", "name": "--key", "value": "{api_key}"}, ()),
         ({"type": "named", "name": "sneaky", "value": "x"}, ()),
         ({"type": "named", "name": "--on", "value": True}, ("--on", "true")),
     ],
 )
-def test_arguments_are_taken_where_nobody_must_choose(argument: dict[str, object], words: tuple[str, ...]) -> None:
+def test_arguments_are_taken_that_are_fixed_or_required(argument: dict[str, object], words: tuple[str, ...]) -> None:
     assert read({"packageArguments": [argument]}).args == words
 
 

@@ -424,3 +424,33 @@ def test_tables_that_are_not_wanted_are_taken_out_of_a_manifest_in_one_line(tmp_
     subprocess.run(strip.words, cwd=tmp_path, check=True, timeout=60)
 
     assert json.loads(file.read_text()).keys() == {"scripts", "skipped", "dependencies"}
+
+
+FORGOTTEN = "a.ts(1,16): error TS2307: Cannot find module 'fs' or its corresponding type declarations."
+ANY = "a.ts(9,3): error TS7006: Parameter 'x' implicitly has an 'any' type."
+WRONG = "a.ts(5,1): error TS2322: Type 'string' is not assignable to type 'number'."
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize("lock", ["package-lock.json", "pnpm-lock.yaml"])
+def test_a_compiler_that_misses_nothing_but_types_has_done_its_work(write: Write, lock: str) -> None:
+    first = failing(
+        made(write({"package.json": package(), "src/a.ts": SERVER, lock: "{}"})),
+        lock.split("-", maxsplit=1)[0].replace("package", "npm") + " run build",
+    )
+
+    anyway = instead(first, f"> tsc\n{FORGOTTEN}\n{ANY}\n")
+
+    assert anyway
+    assert anyway.words[-1].endswith("run build || test -s dist/a.js")
+    assert anyway.doubtful
+    assert anyway.then == first.then
+    assert instead(anyway, FORGOTTEN) is None
+
+
+@pytest.mark.requirement("B-12")
+@pytest.mark.parametrize("output", [WRONG, f"{FORGOTTEN}\n{WRONG}", "sh: 1: tsc: not found", ANY])
+def test_a_compiler_that_finds_errors_is_believed(write: Write, output: str) -> None:
+    files = {"package.json": package(), "src/a.ts": SERVER, "package-lock.json": "{}"}
+
+    assert instead(failing(made(write(files)), "npm run build"), output) is None

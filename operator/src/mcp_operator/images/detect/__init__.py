@@ -70,7 +70,7 @@ def detect(
         chosen = _with_command(chosen, command)
     elif chosen.problem:
         raise verdicts.problem(chosen, chosen.problem)
-    found, said = hints.gather(tree, chosen.folder, chosen.root, chosen.runtime)
+    found, said = hints.gather(tree, chosen)
     if not found.port and not found.transport:
         found = dataclasses.replace(found, port=chosen.hints.port)
     return dataclasses.replace(chosen, hints=found, evidence=(*chosen.evidence, *said))

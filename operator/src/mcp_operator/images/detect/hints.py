@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mcp_operator.images.detect import clients, own, registry_entry, smithery, variables
+from mcp_operator.images.detect import clients, registry_entry, smithery, variables
 from mcp_operator.images.detect.candidate import Hints, join
+from mcp_operator.images.detect.own import DOCKERFILE, arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mcp_operator.images.detect.candidate import Setting
+    from mcp_operator.images.detect.candidate import Candidate, Setting
     from mcp_operator.images.tree import Tree
 
 MAX_SETTINGS = 50
@@ -29,27 +31,25 @@ _SUBCOMMAND = re.compile(r"[a-z][a-z0-9-]*\Z")
 _PORTS = range(1, 65536)
 
 
-def gather(tree: Tree, folder: str, root: str, runtime: str) -> tuple[Hints, tuple[str, ...]]:
+def gather(tree: Tree, candidate: Candidate) -> tuple[Hints, tuple[str, ...]]:
     """Read the metadata of a server.
 
     Args:
         tree: The repository.
-        folder: Of the server; what is not there is looked for in ``root``.
-        root: Of what is built.
-        runtime: Its language: ``server.json`` may describe several packages.
+        candidate: The server; what is not in its folder is looked for in its root.
 
     Returns:
         What they say together, and a line for each of them.
     """
     found = Hints()
     evidence = []
-    for name, hints in _sources(tree, folder, root, runtime):
+    for name, hints in _sources(tree, candidate):
         clean = _clean(hints)
         if clean != Hints():
             evidence.append(f"{name}: {_said(clean)}")
             found = _merge(found, clean)
     known = {setting.name for setting in found.env}
-    read = tuple(name for name in variables.read(tree, folder, runtime) if name not in known)
+    read = tuple(name for name in variables.read(tree, candidate.folder, candidate.runtime) if name not in known)
     return dataclasses.replace(found, read=read), tuple(evidence)
 
 
@@ -59,19 +59,21 @@ def programs(tree: Tree, folder: str) -> list[str]:
     return [program for name in files for program in clients.programs(tree.text(name))]
 
 
-def _sources(tree: Tree, folder: str, root: str, runtime: str) -> Iterator[tuple[str, Hints]]:
-    folders = tuple(dict.fromkeys((folder, root)))
+def _sources(tree: Tree, candidate: Candidate) -> Iterator[tuple[str, Hints]]:
+    folders = tuple(dict.fromkeys((candidate.folder, candidate.root)))
+    own = {candidate.name, *(PurePosixPath(word).name for word in candidate.command[:1])}
     for name in _there(tree, folders, ("server.json",)):
-        yield name, registry_entry.read(tree.text(name), runtime)
+        yield name, registry_entry.read(tree.text(name), candidate.runtime)
     for name in _there(tree, folders, ("smithery.yaml", "smithery.yml")):
         yield name, smithery.read(tree.text(name))
     for name in _there(tree, folders, _CONFIGURATIONS):
         yield name, clients.read(tree.text(name))
-    for name in _there(tree, folders, (own.DOCKERFILE,) if runtime == "go" else ()):
+    for name in _there(tree, folders, (DOCKERFILE,) if candidate.runtime == "go" else ()):
         # The first word is the program, whatever it is called there; what follows it is for ours, too.
-        yield name, Hints(args=tuple(filter(_SUBCOMMAND.match, own.arguments(tree.text(name))[:1])))
+        yield name, Hints(args=tuple(filter(_SUBCOMMAND.match, arguments(tree.text(name))[:1])))
     for name in _there(tree, folders, _READMES):
         yield name, clients.read_prose(tree.text(name))
+        yield name, clients.read_commands(tree.text(name), own)
 
 
 def _there(tree: Tree, folders: Iterable[str], names: tuple[str, ...]) -> list[str]:

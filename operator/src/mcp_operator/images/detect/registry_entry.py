@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from mcp_operator.images import placeholders
 from mcp_operator.images.detect.candidate import Hints, Setting
 
 if TYPE_CHECKING:
@@ -63,13 +64,17 @@ def _setting(entry: dict[str, Any]) -> Setting:
 
 
 def _argument(entry: dict[str, Any]) -> tuple[str, ...]:
-    """Give the words of an argument that is fixed, or required with a default; others are the user's to choose."""
+    """Give the words of an argument that is fixed or required, with a placeholder for what only its user knows."""
     value = _value(entry)
-    required = bool(_field(entry, "isRequired", "is_required")) or "value" in entry
+    required = bool(_field(entry, "isRequired", "is_required"))
+    if not required and "value" not in entry:
+        return ()
     if entry.get("type") == "named":
         name = str(entry.get("name", ""))
-        return (name, *([value] if value else [])) if name.startswith("-") and required and value else ()
-    return (value,) if value and required else ()
+        value = value or (placeholders.value(name) if required else "")
+        return (name, *([value] if value else [])) if name.startswith("-") and value else ()
+    value = value or (placeholders.value(str(_field(entry, "valueHint", "value_hint") or "")) if required else "")
+    return (value,) if value else ()
 
 
 def _value(entry: dict[str, Any]) -> str:

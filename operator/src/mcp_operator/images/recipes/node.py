@@ -81,7 +81,7 @@ def _npm(candidate: Candidate, facts: NodeFacts, base: str) -> Work:
     common = ("--ignore-scripts", *(() if complete else ("--omit=dev",)), *only)
     build = [Run(("npm", "run", "build"), folder) for folder in facts.first]
     if facts.script:
-        build.append(Run(("npm", "run", facts.script), candidate.inner))
+        build.append(node_managers.script(("npm", "run", facts.script), candidate, facts))
     install = _locked(candidate, facts, common, base) if facts.locked else _resolved(facts, common, base)
     return Work(
         install=(Copy(facts.manifests), *install),

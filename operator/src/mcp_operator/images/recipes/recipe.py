@@ -60,6 +60,8 @@ class Run:
         why: Why it is not done in the usual way, a line each, for people; every other way has some.
         then: For the shell: what the same step goes on with, for each step costs a container.
         doubtful: What it leaves out may be what the server does not start without.
+        sign: As another's ``otherwise``: what the output of that has to have for this to be worth a try, as a regular
+            expression; empty if anything will do.
     """
 
     words: tuple[str, ...]
@@ -70,12 +72,15 @@ class Run:
     why: tuple[str, ...] = ()
     then: str = ""
     doubtful: bool = False
+    sign: str = ""
 
 
 def instead(failed: Run, output: str) -> Run | None:
     """Give what to do instead of a command that failed, by what it wrote; None if nothing is left."""
     for number, other in enumerate(failed.otherwise):
         if isinstance(other, Run):
+            if not re.search(other.sign, output):
+                continue
             left = failed.otherwise[number + 1 :]
             same = dataclasses.replace(other, folder=failed.folder, dated=failed.dated, then=failed.then)
             return dataclasses.replace(same, otherwise=left)
