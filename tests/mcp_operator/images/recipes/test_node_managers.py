@@ -449,6 +449,26 @@ def test_a_compiler_that_misses_nothing_but_types_has_done_its_work(write: Write
 
 
 @pytest.mark.requirement("B-12")
+@pytest.mark.parametrize(
+    ("lock", "words"),
+    [
+        ("package-lock.json", "npm --ignore-scripts run build"),
+        ("pnpm-lock.yaml", "pnpm --config.enable-pre-post-scripts=false run build"),
+    ],
+)
+def test_what_checks_the_sources_before_they_are_built_can_be_left_out(write: Write, lock: str, words: str) -> None:
+    files = {"package.json": package(), "src/a.ts": SERVER, lock: "{}"}
+    first = failing(made(write(files)), words.split(maxsplit=1)[0] + " run build")
+
+    unchecked = instead(first, f"> x@1.0.0 prebuild\n> tsc --noEmit\n{WRONG}")
+
+    assert unchecked
+    assert " ".join(unchecked.words) == words
+    assert unchecked.doubtful
+    assert unchecked.then == first.then
+
+
+@pytest.mark.requirement("B-12")
 @pytest.mark.parametrize("output", [WRONG, f"{FORGOTTEN}\n{WRONG}", "sh: 1: tsc: not found", ANY])
 def test_a_compiler_that_finds_errors_is_believed(write: Write, output: str) -> None:
     files = {"package.json": package(), "src/a.ts": SERVER, "package-lock.json": "{}"}

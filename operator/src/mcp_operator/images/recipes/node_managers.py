@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,6 +65,8 @@ KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it st
 """Instead of pruning: the image is larger, and works."""
 
 
+_NO_CHECKS: dict[Manager, str] = {"npm": "--ignore-scripts", "pnpm": "--config.enable-pre-post-scripts=false"}
+"""The option by which nothing is run before or after a script that is named."""
 _MISSING_TYPES = "2307|2580|2591|2688|7006|7016|7031"
 _TYPES_ONLY = rf"(?s)\A(?=.*error TS(?:2307|2580|2591|2688|7016)\b)(?!.*error TS(?!(?:{_MISSING_TYPES})\b)\d)"
 """What TypeScript says where declarations are not installed, or what it takes for any because of that, and no more."""
@@ -222,9 +225,16 @@ def _install(facts: NodeFacts) -> tuple[tuple[str, ...], tuple[Run, ...], str]:
 
 def script(words: tuple[str, ...], candidate: Candidate, facts: NodeFacts) -> Run:
     """Give the build script. Where its compiler misses nothing but types, what it has written is right."""
-    anyway = ("sh", "-c", f"{shlex.join(words)} || test -s {shlex.quote(facts.target)}")
-    untyped = Run(anyway, why=("The compiler misses types, and nothing else.",), doubtful=True, sign=_TYPES_ONLY)
-    return Run(words, candidate.inner, otherwise=(untyped,) if facts.target else ())
+    otherwise = []
+    if facts.manager in _NO_CHECKS:
+        unchecked = (words[0], _NO_CHECKS[facts.manager], *words[1:])
+        why = f"What comes before the script {facts.script} fails, as a check may: without it."
+        otherwise.append(Run(unchecked, why=(why,), doubtful=True, sign=rf"\bpre{re.escape(facts.script)}\b"))
+    if facts.target:
+        anyway = ("sh", "-c", f"{shlex.join(words)} || test -s {shlex.quote(facts.target)}")
+        why = "The compiler misses types, and nothing else."
+        otherwise.append(Run(anyway, why=(why,), doubtful=True, sign=_TYPES_ONLY))
+    return Run(words, candidate.inner, otherwise=tuple(otherwise))
 
 
 def _build(candidate: Candidate, facts: NodeFacts) -> tuple[Run, ...]:
