@@ -197,3 +197,27 @@ def test_a_database_that_sqlalchemy_cannot_open_may_be_another_one() -> None:
     assert placeholders.databases(said, given) == ("DB_URL",)
     assert placeholders.databases(said, {"DB_URL": placeholders.SQLITE}) == ()
     assert placeholders.databases(["asyncpg cannot connect"], given) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('API key must start with "sk_" or "rk_".', "sk_"),
+        ("Slack bot tokens begin with xoxb- and", "xoxb-"),
+        ("the token starts with github_pat_.", "github_pat_"),
+        ("lines must start with a letter", ""),
+        ("it starts with nothing", ""),
+    ],
+)
+def test_how_a_key_begins_is_read(line: str, found: str) -> None:
+    assert placeholders.prefix(["first", line]) == found
+
+
+def test_only_placeholders_begin_as_a_server_wants() -> None:
+    given = ["placeholder", "--api-key=placeholder", "--tools=all", "http://127.0.0.1:9"]
+    assert [placeholders.begun(text, "sk_") for text in given] == [
+        "sk_placeholder",
+        "--api-key=sk_placeholder",
+        "--tools=all",
+        "http://127.0.0.1:9",
+    ]

@@ -91,6 +91,17 @@ def test_options_are_tried_as_one_word_with_their_values_and_then_as_its_files_s
     assert verified.needs.args == ("--tools=all",)
 
 
+def test_a_key_that_has_to_begin_in_some_way_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = dataclasses.replace(SILENT, lines=["MY_KEY is required"])
+    picky = dataclasses.replace(SILENT, lines=["The key must start with 'sk_'"])
+    attempts = Attempts(asks, picky, SPOKEN)
+
+    verified = run(monkeypatch, attempts)
+
+    assert attempts.made[2][2]["MY_KEY"] == "sk_placeholder"
+    assert verified.needs.env == ("MY_KEY",)
+
+
 def test_what_only_its_sources_name_is_tried_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = Hints(env=(Setting(name="MY_KEY", required=True), Setting(name="MY_MODE")), read=("MY_URL", "MY_TOKEN"))
     attempts = Attempts(*[SILENT] * 3, SPOKEN)

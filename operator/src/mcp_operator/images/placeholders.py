@@ -111,6 +111,10 @@ _ONE_OF = re.compile(
 )
 """What stands before a list of the values that a setting may have: in quotes, or of a text that says it is a list."""
 _CHOICE = re.compile(r"['\"`\u2018\u201c]?([A-Za-z][\w.-]*)['\"`\u2019\u201d]?(?:\s*(?:,(?: or)?|\||/|or\b)\s*)?")
+_BEGINS = re.compile(
+    r"(?i)\b(?:start|begin)s? with ['\"`]?([A-Za-z][A-Za-z0-9]{0,9}[_-](?:[A-Za-z0-9]+[_-])?)['\"`.,)\s]"
+)
+"""Of a key: ``must start with "sk_"``."""
 _SQLALCHEMY = re.compile(r"\bsqlalchemy\b")
 
 
@@ -172,6 +176,17 @@ def fitting(lines: Sequence[str], args: Sequence[str]) -> tuple[str, ...]:
             chosen = "stdio" if "stdio" in listed else listed[0]
             return tuple(chosen if word == wrong[-1] else word for word in args)
     return ()
+
+
+def prefix(lines: Sequence[str]) -> str:
+    """Give what a server says that a key or token begins with; empty if it says no such thing."""
+    return next((found[1] for line in lines if (found := _BEGINS.search(line))), "")
+
+
+def begun(text: str, start: str) -> str:
+    """Give a value, or an option with one, that begins so; the same if it is no placeholder."""
+    option, equals, given = text.rpartition("=")
+    return f"{option}{equals}{start}{given}" if given == PLACEHOLDER else text
 
 
 def joined(args: Sequence[str]) -> tuple[str, ...]:

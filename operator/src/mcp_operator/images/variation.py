@@ -129,6 +129,9 @@ class Variations:
                 )
         if fitting := placeholders.choices(failure.lines, given):
             yield dataclasses.replace(run, env=tuple((name, fitting.get(name, old)) for name, old in run.env))
+        if start := placeholders.prefix(failure.lines):
+            env = tuple((name, placeholders.begun(old, start)) for name, old in run.env)
+            yield dataclasses.replace(run, env=env, args=tuple(placeholders.begun(word, start) for word in run.args))
         if words := placeholders.fitting(failure.lines, run.args):
             yield dataclasses.replace(run, args=words)
         if (words := placeholders.joined(run.args)) != run.args:
