@@ -13,6 +13,7 @@ from mcp_operator import names
 from mcp_operator.images import (
     cleanup,
     context,
+    development,
     diagnosis,
     dockerfile,
     from_sources,
@@ -154,10 +155,10 @@ class Job:
         try:
             return plan, image, self._verify(plan, image)
         except BuildError as error:
-            if plan.doubt and error.reason == Reason.HANDSHAKE_FAILED:
+            other = from_sources.instead(plan, error.log_tail) or development.instead(plan, error.log_tail)
+            if not other and plan.doubt and error.reason == Reason.HANDSHAKE_FAILED:
                 plan.doubt.hint += f" Without what it does, {error.message}."
                 raise plan.doubt from error
-            other = from_sources.instead(plan, error.log_tail)
             if not other:
                 raise
             plan, why = other
