@@ -277,6 +277,12 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
             "/app",
             ["/app/data/logs", "/app/s"],
         ),
+        (
+            "silent",
+            "try { fs.existsSync('/app/logs') || fs.mkdirSync('/app/logs'); } catch { process.exit(1); }",
+            "/app",
+            ["/app/logs"],
+        ),
     ],
 )
 def test_a_server_that_writes_to_where_it_starts_or_beside_its_files_works_on_a_read_only_root(
@@ -293,6 +299,46 @@ def test_a_server_that_writes_to_where_it_starts_or_beside_its_files_works_on_a_
     for link in links:
         assert shell(builder, result.image_id, f"readlink {link}").startswith(names.SERVER_HOME)
     assert shell(builder, result.image_id, "id -u") == str(names.IMAGE_UID)
+
+
+@pytest.mark.requirement("B-12")
+def test_a_program_that_a_server_starts_with_and_is_not_there_is_added(builder: Builder, git_server: GitServer) -> None:
+    code = "require('child_process').execFileSync('jq', ['--version']);"
+    package = {"package.json": '{"name": "x", "main": "a.js"}', "a.js": WRITES % code}
+
+    result = builder.build(server(git_server, "wants-jq", package))
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    assert any(warning.startswith("jq was missing and is added") for warning in result.warnings)
+    assert shell(builder, result.image_id, "jq --version").startswith("jq-")
+
+
+@pytest.mark.requirement("B-12")
+def test_what_a_server_needs_and_names_for_development_only_stays_in_its_image(
+    builder: Builder, git_server: GitServer
+) -> None:
+    package = {"name": "x", "main": "dist/a.js", "scripts": {"build": "mkdir -p dist && cp src/a.js dist/"}}
+    package |= {"devDependencies": {"semver": "7.6.3"}}
+    files = {"package.json": json.dumps(package), "src/a.js": WRITES % "require('semver');"}
+
+    result = builder.build(server(git_server, "for-development", files))
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    assert any("it needs semver, which it names for development" in warning for warning in result.warnings)
+
+
+@pytest.mark.requirement("B-12")
+def test_a_check_that_fails_before_the_build_script_is_left_out_and_said(
+    builder: Builder, git_server: GitServer
+) -> None:
+    scripts = {"prebuild": "echo a.js: error TS2345: no; exit 1", "build": "mkdir -p dist && cp src/a.js dist/"}
+    package = {"name": "x", "main": "dist/a.js", "scripts": scripts}
+    files = {"package.json": json.dumps(package), "src/a.js": WRITES % ""}
+
+    result = builder.build(server(git_server, "unchecked", files))
+
+    assert [tool.name for tool in result.tools] == ["look"]
+    assert any("What comes before the script build fails" in warning for warning in result.warnings)
 
 
 @pytest.mark.requirement("B-15")

@@ -143,6 +143,7 @@ def test_a_dockerfile_of_the_repositorys_own_is_not_ours_to_change() -> None:
         ("error: can't find Rust compiler", ("cargo",)),
         ("/bin/sh: 1: cmake: not found", ("cmake",)),
         ('Error: Failed to load keytar native addon, checked ["x"]', ("libsecret-1-0",)),
+        ("Error: spawnSync jq ENOENT", ("jq",)),
         ("gyp ERR! build error", ()),
         ("all is well", ()),
     ],

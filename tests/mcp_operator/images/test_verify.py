@@ -91,6 +91,16 @@ def test_options_are_tried_as_one_word_with_their_values_and_then_as_its_files_s
     assert verified.needs.args == ("--tools=all",)
 
 
+def test_the_deciding_line_is_shown_however_much_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["Error: spawnSync jq ENOENT", *(f"    at frame {number}" for number in range(60))]
+
+    with pytest.raises(BuildError) as caught:
+        run(monkeypatch, Attempts(dataclasses.replace(SILENT, lines=lines)))
+
+    assert caught.value.log_tail.startswith("Error: spawnSync jq ENOENT\n...\n")
+    assert "(jq)" in caught.value.hint
+
+
 def test_a_key_that_has_to_begin_in_some_way_does(monkeypatch: pytest.MonkeyPatch) -> None:
     asks = dataclasses.replace(SILENT, lines=["MY_KEY is required"])
     picky = dataclasses.replace(SILENT, lines=["The key must start with 'sk_'"])

@@ -112,7 +112,8 @@ def start(lines: Sequence[str], code: int) -> Finding:
     """
     text = "\n".join(lines)
     if module := _MODULE.search(text):
-        return Finding(Reason.HANDSHAKE_FAILED, f"{module[1]} is not in the image: {_missing(module[1])}")
+        hint = f"{module[1]} is not in the image: {_missing(module[1])}"
+        return Finding(Reason.HANDSHAKE_FAILED, hint, quote=_quote(text, module))
     if found := _first(ABSENT, text):
         return found
     asked = placeholders.asked(lines)

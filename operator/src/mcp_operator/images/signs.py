@@ -175,7 +175,7 @@ ABSENT = (
         "to spec.build.systemPackages.",
     ),
     _sign(
-        r"spawn (?P<it>[\w.+-]+) ENOENT|No such file or directory: '(?P<program>[\w+-]+)'$"
+        r"spawn(?:Sync)? (?P<it>[\w.+-]+) ENOENT|No such file or directory: '(?P<program>[\w+-]+)'$"
         r"|exec: \"(?P<file>[\w.+-]+)\": executable file not found",
         Reason.SYSTEM_PACKAGE_MISSING,
         "It runs the program {it}, which is not in the image: add the Debian package with it{package} to "

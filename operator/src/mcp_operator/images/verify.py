@@ -237,11 +237,14 @@ def _error(failure: Failure) -> BuildError:
         )
     else:
         finding = diagnosis.start(failure.lines, failure.code)
+    log = str(tail)
+    if (quote := redact.line(finding.quote)) and quote not in log:
+        log = f"{quote}\n...\n{log}"
     return BuildError(
         finding.reason,
         failure.message,
         step=Step.VERIFY,
         hint=finding.hint,
-        log_tail=str(tail),
+        log_tail=log,
         transient=finding.transient,
     )
