@@ -5,15 +5,16 @@ import json
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from mcp_operator.images import attempt, http_probe
+from mcp_operator.images import attempt, diagnosis, http_probe
 from mcp_operator.images.attempt import Failure, Reach
 from mcp_operator.images.budget import Budget
 from mcp_operator.images.contract import BuildError, Step
 from mcp_operator.images.detect.candidate import Hints
-from mcp_operator.images.handshake import Manifest
+from mcp_operator.images.handshake import Manifest, NoToolsError
 from mcp_operator.images.http_probe import Found
 from mcp_operator.images.reasons import Reason
 from mcp_operator.images.relay import Address, Relay
@@ -135,6 +136,19 @@ def test_http_is_tried_as_soon_as_a_server_speaks_of_it(monkeypatch: pytest.Monk
 
 
 @pytest.mark.requirement("B-15")
+def test_a_server_that_refuses_its_tools_over_http_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(_budget: Budget) -> Found:
+        raise NoToolsError("the server answers tools/list with an error: no token")
+
+    began = time.monotonic()
+    failure = serve(Serving(), monkeypatch, refuses, Hints())
+
+    assert isinstance(failure, Failure)
+    assert failure.code == diagnosis.ANSWERED
+    assert failure.message == "over HTTP, the server answers tools/list with an error: no token"
+    assert time.monotonic() - began < attempt.SECONDS / 2
+
+
 def test_an_answer_on_stdio_within_the_grace_goes_before_one_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Serving()
     monkeypatch.setattr(attempt, "GRACE", 60.0)

@@ -10,7 +10,7 @@ from mcp_operator import names
 from mcp_operator.images import attempt, diagnosis
 from mcp_operator.images.attempt import Failure, Spoken
 from mcp_operator.images.budget import Budget
-from mcp_operator.images.contract import BuildError, BuildRequest, GitSource, Needs
+from mcp_operator.images.contract import BuildError, BuildRequest, GitSource, Needs, Step
 from mcp_operator.images.detect.candidate import Hints, Setting
 from mcp_operator.images.handshake import Manifest
 from mcp_operator.images.reasons import Reason
@@ -99,6 +99,36 @@ def test_the_deciding_line_is_shown_however_much_comes_behind_it(monkeypatch: py
 
     assert caught.value.log_tail.startswith("Error: spawnSync jq ENOENT\n...\n")
     assert "(jq)" in caught.value.hint
+
+
+def test_arguments_that_choose_http_are_tried_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    hints = Hints(env=(Setting(name="MY_KEY"),), args=("--transport", "streamable-http"))
+    attempts = Attempts(SILENT, SILENT, SPOKEN)
+
+    run(monkeypatch, attempts, hints)
+
+    assert [(env.get("MY_KEY", ""), args[1:]) for _, _, env, args in attempts.made] == [
+        ("", ()),
+        ("placeholder", ()),
+        ("placeholder", hints.args),
+    ]
+
+
+def test_where_the_time_for_all_attempts_ends_in_one_what_was_found_before_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = Attempts(dataclasses.replace(SILENT, lines=["MY_KEY is required"]))
+
+    def make(*given: object) -> object:
+        if attempts.made:
+            raise BuildError(Reason.TIMED_OUT, "too long", step=Step.VERIFY)
+        return attempts.make(*given)  # type: ignore[arg-type]  # what it is called with
+
+    monkeypatch.setattr(attempt, "make", make)
+    with pytest.raises(BuildError, match="it ended") as caught:
+        verify(cast("Engine", None), "image", REQUEST, Budget(60), print)
+
+    assert caught.value.reason == Reason.SETTING_MISSING
 
 
 def test_a_key_that_has_to_begin_in_some_way_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def _shake(server: sandbox.Sandbox, watched: _Watched, era: Era, budget: Budget)
         manifest = handshake.perform(handshake.Stdio(watched, watched.budget), era)
     except _OverHTTP as other:
         return other.spoken
-    except handshake.HandshakeError as error:
+    except (handshake.HandshakeError, _NoToolsOverHTTP) as error:
         return Failure(message=str(error), lines=watched.lines, code=diagnosis.ANSWERED)
     except sandbox.Ended:
         code, out_of_memory = server.exit()
@@ -148,6 +148,10 @@ class _OverHTTP(Exception):  # noqa: N818 - a success, from the midst of waiting
     def __init__(self, spoken: Spoken) -> None:
         super().__init__()
         self.spoken = spoken
+
+
+class _NoToolsOverHTTP(Exception):  # noqa: N818 - as above
+    """The server shook hands over HTTP, and refuses to list its tools."""
 
 
 class _Answering(Exception):  # noqa: N818 - as above
@@ -190,6 +194,7 @@ class _Watched:
 
         Raises:
             _OverHTTP: It answered there.
+            _NoToolsOverHTTP: It did, and refuses to list its tools.
             sandbox.Ended: There is no more.
             BuildCancelled: The budget says so.
             BuildError: The time is used up.
@@ -253,6 +258,8 @@ class _Watched:
         paths = [self._reach.hints.path, *http_probe.paths_in([*self._server.stderr, *self._said])]
         try:
             found = http_probe.find(lambda: self._relay.dial(address), address.port, paths, budget)
+        except handshake.NoToolsError as error:
+            raise _NoToolsOverHTTP(f"over HTTP, {error}") from error
         except handshake.HandshakeError as error:
             self.wrong = self.wrong or str(error)
             return False

@@ -51,6 +51,10 @@ class HandshakeError(Exception):
     """The server answered, and not as MCP says; the text says how."""
 
 
+class NoToolsError(HandshakeError):
+    """It shook hands, and refuses to list its tools: waiting longer changes nothing."""
+
+
 class Peer(Protocol):
     """A server, as something that answers requests."""
 
@@ -220,7 +224,8 @@ def result_of(method: str, message: Mapping[str, Any]) -> dict[str, Any]:
     error = message.get("error")
     if error is not None:
         said = error.get("message") if isinstance(error, dict) else error
-        raise HandshakeError(f"the server answers {method} with an error: {redact.line(str(said))[:300]}")
+        kind = NoToolsError if method == "tools/list" else HandshakeError
+        raise kind(f"the server answers {method} with an error: {redact.line(str(said))[:300]}")
     result = message.get("result")
     if not isinstance(result, dict):
         raise HandshakeError(f"the answer to {method} has no result")

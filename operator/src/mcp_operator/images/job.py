@@ -166,8 +166,9 @@ class Job:
             try:
                 plan, image = otherwise.build(plan, self._build, self._log, self._warn)
                 return plan, image, self._verify(plan, image)
-            except BuildError:
-                raise error from None
+            except BuildError as later:
+                # It got further; where it cannot even be built, nothing is learnt from that.
+                raise later if later.step == Step.VERIFY else error from None
 
     def _verify(self, plan: Plan, image: str) -> Record:
         candidate = plan.candidate

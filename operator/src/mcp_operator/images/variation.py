@@ -6,6 +6,7 @@ Pure, but for images with links in them, which somebody else makes.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from mcp_operator.images.handshake import Era
     from mcp_operator.images.verify import Probe
     from mcp_operator.images.writable import Link
+
+
+_CHOOSES_HTTP = re.compile(r"(?i)\b(?:http|sse)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +163,14 @@ class Variations:
         every = self._new(run, [setting.name for setting in self._hints.env])
         if required:
             yield dataclasses.replace(run, env=(*run.env, *required))
-        if self._hints.args and run.args != self._hints.args:
-            yield dataclasses.replace(run, args=self._hints.args)
-            yield dataclasses.replace(run, env=(*run.env, *every), args=self._hints.args)
-        elif every:
+        words = [self._hints.args] if self._hints.args not in ((), run.args) else []
+        # Arguments that choose HTTP come last: what answers over stdio is closer at hand.
+        if words and not _CHOOSES_HTTP.search(" ".join(words[0])):
+            yield dataclasses.replace(run, args=words.pop())
+        if every:
             yield dataclasses.replace(run, env=(*run.env, *every))
+        if words:
+            yield dataclasses.replace(run, args=words.pop())
         if read := self._new(run, self._hints.read):
             yield dataclasses.replace(run, env=(*run.env, *required, *read))
 

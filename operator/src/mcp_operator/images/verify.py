@@ -159,7 +159,13 @@ class _Verification:
         run: Variation | None = Variation()
         while run and len(tried) < ATTEMPTS and not (failures and all_of_it.over()):
             tried.add(run)
-            outcome = self._attempt(run, all_of_it)
+            try:
+                outcome = self._attempt(run, all_of_it)
+            except BuildError as error:
+                self._budget.check(Step.VERIFY)
+                if not failures or error.reason != Reason.TIMED_OUT:
+                    raise
+                break  # the time for all attempts: what the others found says more
             if isinstance(outcome, Verified):
                 return outcome
             failures.append(outcome)
