@@ -170,6 +170,19 @@ def test_a_server_that_ends_without_a_word_is_told_by_what_its_files_name(
     assert f"name DB_HOST{'' if required else ', DB_LOG'}: set those" in caught.value.hint
 
 
+def test_a_server_that_lists_no_tools_without_a_token_is_told_by_what_its_files_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "the server answers tools/list with an error: the token is not provided"
+    failure = Failure(message=said, code=diagnosis.ANSWERED)
+
+    with pytest.raises(BuildError, match="not provided") as caught:
+        run(monkeypatch, Attempts(failure), Hints(env=(Setting(name="MY_TOKEN"),)))
+
+    assert caught.value.reason == Reason.SETTING_MISSING
+    assert "does not say which setting; its own files name MY_TOKEN" in caught.value.hint
+
+
 def test_a_server_that_says_why_it_ends_is_believed_before_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = dataclasses.replace(SILENT, lines=["boom"])
 

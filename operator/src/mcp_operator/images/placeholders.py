@@ -131,6 +131,11 @@ def asked(lines: Sequence[str]) -> Asked:
     return Asked(env=env, args=() if env else arguments("\n".join(lines)))
 
 
+def lacks(text: str) -> bool:
+    """Tell whether a server says that it was not given something."""
+    return bool(_WANTED.search(text))
+
+
 def value(name: str) -> str:
     """Give something that a variable or argument of this name may plausibly hold."""
     plain = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")

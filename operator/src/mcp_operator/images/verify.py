@@ -223,11 +223,14 @@ def _explain(failures: list[Failure], hints: Hints) -> BuildError:
     telling = (error for error in errors if error.reason == Reason.SETTING_MISSING)
     error = next(telling, errors[0])
     known = hints.required or tuple(setting.name for setting in hints.env) or hints.read
-    if known and all(failure.silent for failure in failures):
+    silent = all(failure.silent for failure in failures)
+    refused = failures[0].code == diagnosis.ANSWERED and placeholders.lacks(failures[0].message)
+    if known and (silent or refused):
         error.reason = Reason.SETTING_MISSING
+        named = ", ".join(known[: placeholders.MOST])
         error.hint = (
-            f"It says nothing; its own files name {', '.join(known[: placeholders.MOST])}: set those with "
-            "spec.run.env. What they lead to may have to be reachable as well."
+            f"It {'says nothing' if silent else 'does not say which setting'}; its own files name {named}: set those "
+            "with spec.run.env. What they lead to may have to be reachable as well."
         )
     return error
 

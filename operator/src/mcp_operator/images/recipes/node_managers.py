@@ -67,8 +67,9 @@ KEPT = Run(NOTHING, why=("What only development needs cannot be taken out: it st
 
 _NO_CHECKS: dict[Manager, str] = {"npm": "--ignore-scripts", "pnpm": "--config.enable-pre-post-scripts=false"}
 """The option by which nothing is run before or after a script that is named."""
-_MISSING_TYPES = "2307|2580|2591|2688|7006|7016|7031"
-_TYPES_ONLY = rf"(?s)\A(?=.*error TS(?:2307|2580|2591|2688|7016)\b)(?!.*error TS(?!(?:{_MISSING_TYPES})\b)\d)"
+_GLOBALS = "Buffer|process|require|module|exports|global|console|__dirname|__filename|setTimeout|setInterval|URL|fetch"
+_MISSING_TYPES = rf"(?:2307|2580|2591|2688|7006|7016|7031)\b|(?:2304|2552): Cannot find name '(?:{_GLOBALS})'"
+_TYPES_ONLY = rf"(?s)\A(?=.*error TS(?:2307|2580|2591|2688|7016)\b)(?!.*error TS(?!{_MISSING_TYPES})\d)"
 """What TypeScript says where declarations are not installed, or what it takes for any because of that, and no more."""
 
 
