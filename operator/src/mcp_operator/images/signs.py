@@ -194,8 +194,8 @@ ABSENT = (
         r"|KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined|Service host/port is not set"
         r"|Invalid kube-config",
         Reason.SETTING_MISSING,
-        "It wants a kubeconfig, which only you have: give it with spec.run.files, its path as KUBECONFIG with "
-        "spec.run.env, and use spec.build.verify: false, as builds get no files.",
+        "It wants a kubeconfig, which only you have: give it with spec.run.files, and use spec.build.verify: false, "
+        "as builds get no files. The variable KUBECONFIG says where it is.",
     ),
 )
 # ... and what stands in its way.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from mcp_operator import names
@@ -30,6 +31,11 @@ def fenced(text: str) -> str:
         ("uv", ["tool", "run", "program", "run"], ("run",)),
         ("npx", ["-y", "x", "--figma-api-key=YOUR-KEY", "--stdio"], ("--figma-api-key=placeholder", "--stdio")),
         ("npx", ["-y", "x", "--api-key", "<your key>", "--limit", "5"], ("--api-key", "placeholder", "--limit", "5")),
+        (
+            "npx",
+            ["-y", "x", "--token", "abc123", "--pass-key=abc"],
+            ("--token", "placeholder", "--pass-key=placeholder"),
+        ),
         ("npx", ["-y", "x", "--db-path", "~/my.db"], ("--db-path", f"{names.SERVER_HOME}/placeholder.db")),
         ("npx", ["-y", "x", "/path/to/folder", "~/other"], (names.SERVER_HOME, names.SERVER_HOME)),
         ("npx", ["-y", "x", "postgresql://u:secret@h/db"], ("placeholder",)),
@@ -95,3 +101,11 @@ def test_other_prose_says_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"mcpServers": []}', '{"mcpServers": {"x": 1}}', "[" * 100_000])
 def test_what_is_no_configuration_says_nothing(text: str) -> None:
     assert clients.read(text) == Hints()
+
+
+def test_a_configuration_of_nothing_but_blanks_takes_no_time() -> None:
+    began = time.monotonic()
+
+    assert clients.read("{" + "\n" * 400_000) == Hints()
+    assert clients.programs("{" + " " * 400_000) == []
+    assert time.monotonic() - began < 5

@@ -19,7 +19,7 @@ MAX_BLOCKS = 40
 MAX_BYTES = 512 * 1024
 
 _BLOCK = re.compile(r"^[ \t]*```[a-zA-Z0-9]*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"^\s*//.*$|\s//\s.*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*//.*$|[ \t]//[ \t].*$", re.MULTILINE)
 _ASSIGNED = re.compile(r"[A-Z][A-Z0-9_]*=")
 _VERSION = re.compile(r"(?<=.)@[\w.^~-]+\Z|(?:\[[\w,-]+\])?(?:==[\w.]+)?\Z")
 """Behind the name of a package: ``@latest``, ``[cli]``, ``==1.2``."""
@@ -55,7 +55,7 @@ def read_prose(text: str) -> Hints:
 def programs(text: str) -> list[str]:
     """Give the programs that clients are told to start, by a ``mcp.json`` or the code blocks of a README."""
     found = []
-    for entry in (*_entries(text), *_written(text)):
+    for entry in _entries(text[:MAX_BYTES]) if text.lstrip().startswith("{") else _written(text):
         command = str(entry.get("command", ""))
         arguments = entry.get("args")
         words = [str(word) for word in arguments] if isinstance(arguments, list) else []
@@ -160,14 +160,15 @@ def _filled(words: Iterable[str]) -> Iterator[str]:
     for word in words:
         name, equals, given = word.partition("=")
         if not word.startswith("-"):
-            yield word if _known(word) else _placeholder(option, word)
+            yield word if _known(option, word) else _placeholder(option, word)
         else:
-            yield f"{name}={given if _known(given) else _placeholder(name, given)}" if equals else word
+            yield f"{name}={given if _known(name, given) else _placeholder(name, given)}" if equals else word
         option = word if word.startswith("-") and not equals else ""
 
 
-def _known(word: str) -> bool:
-    return bool(_PLAIN.match(word)) and not _YOURS.search(word)
+def _known(option: str, given: str) -> bool:
+    """Tell whether a value means itself: what an option for a key has may be somebody's."""
+    return bool(_PLAIN.match(given)) and not _YOURS.search(f"{option} {given}")
 
 
 def _placeholder(option: str, given: str) -> str:
