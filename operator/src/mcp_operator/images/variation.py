@@ -118,28 +118,25 @@ class Variations:
 
     def _given_otherwise(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         """Give other values for placeholders that are of the wrong kind, or fewer of them."""
-        given = dict(run.env)
-        rivals = placeholders.rivals(failure.lines, given)
+        lines, given = failure.lines, dict(run.env)
+        rivals = placeholders.rivals(lines, given)
         for chosen in rivals:
             others = (pair for pair in run.env if pair[0] == chosen or pair[0] not in rivals)
             yield dataclasses.replace(run, env=tuple(others))
-        for wrong, value in (
-            (placeholders.numbers(failure.lines, given), placeholders.NUMBER),
-            (placeholders.databases(failure.lines, given), placeholders.SQLITE),
+        for instead in (
+            dict.fromkeys(placeholders.numbers(lines, given), placeholders.NUMBER),
+            dict.fromkeys(placeholders.databases(lines, given), placeholders.SQLITE),
+            placeholders.choices(lines, given),
         ):
-            if wrong:
-                yield dataclasses.replace(
-                    run, env=tuple((name, value if name in wrong else old) for name, old in run.env)
-                )
-        if fitting := placeholders.choices(failure.lines, given):
-            yield dataclasses.replace(run, env=tuple((name, fitting.get(name, old)) for name, old in run.env))
-        if start := placeholders.prefix(failure.lines):
-            env = tuple((name, placeholders.begun(old, start)) for name, old in run.env)
-            yield dataclasses.replace(run, env=env, args=tuple(placeholders.begun(word, start) for word in run.args))
-        if words := placeholders.fitting(failure.lines, run.args):
-            yield dataclasses.replace(run, args=words)
-        if (words := placeholders.joined(run.args)) != run.args:
-            yield dataclasses.replace(run, args=words)
+            if instead:
+                yield dataclasses.replace(run, env=tuple((given | instead).items()))
+        if start := placeholders.prefix(lines):
+            begun = {name: placeholders.begun(old, start) for name, old in run.env}
+            args = tuple(placeholders.begun(word, start) for word in run.args)
+            yield dataclasses.replace(run, env=tuple(begun.items()), args=args)
+        for words in (placeholders.fitting(lines, run.args), placeholders.joined(run.args)):
+            if words and words != run.args:
+                yield dataclasses.replace(run, args=words)
 
     def _elsewhere(self, run: Variation, failure: Failure) -> Iterator[Variation]:
         if self._moves and not run.folder and not run.links:
