@@ -221,6 +221,14 @@ def test_of_several_exceptions_at_once_an_error_is_quoted_and_not_what_is_drawn_
 
 
 @pytest.mark.requirement("B-12")
+def test_a_module_that_gos_proxy_does_not_give_is_a_dependency_that_cannot_be_had() -> None:
+    finding = diagnosis.build("go: x.y/z@v1.0.0: reading https://proxy.example/x.y/z/@v/v1.0.0.mod: 403 Forbidden\n")
+
+    assert finding.reason == Reason.DEPENDENCY_FAILED
+    assert "x.y/z@v1.0.0" in finding.quote
+
+
+@pytest.mark.requirement("B-12")
 def test_a_warning_that_looks_like_an_error_is_not_the_cause() -> None:
     text = (
         "npm warn ERESOLVE overriding peer dependency\nnpm error code E404\nnpm error 404 Not Found - GET https://x\n"

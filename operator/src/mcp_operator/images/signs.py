@@ -110,7 +110,8 @@ SIGNS = (
     _sign(
         r"ERESOLVE(?! overriding)|No solution found|ResolutionImpossible|ETARGET|E404|notarget"
         r"|was not found in the package registry|No matching distribution"
-        r"|ERR_PNPM_(?:NO_MATCHING_VERSION|FETCH_404)|unknown revision",
+        r"|ERR_PNPM_(?:NO_MATCHING_VERSION|FETCH_404)|unknown revision"
+        r"|reading https?://\S+\.(?:mod|info|zip): 4\d\d ",
         Reason.DEPENDENCY_FAILED,
         "The dependencies cannot be resolved: correct their versions, or commit a lock file that works.",
     ),
