@@ -309,7 +309,7 @@ def test_a_program_that_a_server_starts_with_and_is_not_there_is_added(builder: 
     result = builder.build(server(git_server, "wants-jq", package))
 
     assert [tool.name for tool in result.tools] == ["look"]
-    assert any(warning.startswith("jq was missing and is added") for warning in result.warnings)
+    assert any(warning.startswith("added, as it was missing: jq;") for warning in result.warnings)
     assert shell(builder, result.image_id, "jq --version").startswith("jq-")
 
 

@@ -22,6 +22,10 @@ WHEELS = {
 BASE_MODULES_OF_TOOLMAN = ("toolman", "toolman.config", "toolman.naming", "toolman.policy")
 """What the operator uses; everything else needs the extra ``server``."""
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+UV = shutil.which("uv", path=f"{CACHE}/toolman/uv/bin") or "uv"
+"""The one that scripts/install brought, where what is on PATH was none or too old."""
+
 IMPORT_ALL = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
 
 
@@ -59,7 +63,7 @@ def _modules(member: str) -> tuple[str, ...]:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     for member in WHEELS:
-        _run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, ROOT / member)
+        _run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT / member)
     return folder
 
 
@@ -70,10 +74,10 @@ def test_a_member_installs_and_imports_alone_in_an_empty_environment(
     member: str, python: str, wheels: Path, tmp_path: Path
 ) -> None:
     environment = tmp_path / "env"
-    _run("uv", "venv", "--quiet", "--python", python, environment)
+    _run(UV, "venv", "--quiet", "--python", python, environment)
     files = [next(wheels.glob(f"{name}-*.whl")) for name in WHEELS[member]]
     installed = environment / "bin" / "python"
-    _run("uv", "pip", "install", "--quiet", "--python", installed, *files)
+    _run(UV, "pip", "install", "--quiet", "--python", installed, *files)
     _run(installed, "-W", "error", "-c", IMPORT_ALL, *_modules(member))
 
 

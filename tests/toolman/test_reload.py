@@ -231,6 +231,7 @@ def test_a_call_on_its_way_lives_through_a_change(starter: Starter) -> None:
     body = {"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": {"name": "git__wait"}}
     waiting = threading.Thread(target=client.post, args=[body])
     waiting.start()
+    until(lambda: client.ask("git__state")["waiting"])
     no_more = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "w"}}
     change(path, layers=[layer("state")], naming="plain")
     toolman.said("the configuration has changed and is in force")

@@ -83,7 +83,10 @@ def test_what_is_missing_is_added_one_after_the_other_and_said() -> None:
     assert made.recipe
     assert made.recipe.system_packages == ("git", "ripgrep")
     assert made.dockerfile == str(made.recipe)
-    assert [line.partition(" was")[0] for line in said] == ["git", "ripgrep"]
+    assert [line.partition(";")[0] for line in said] == [
+        "added, as it was missing: git",
+        "added, as it was missing: ripgrep",
+    ]
     assert made.evidence[-1] == said[-1]
 
 

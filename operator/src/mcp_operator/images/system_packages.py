@@ -65,7 +65,7 @@ def instead(plan: Plan, error: BuildError) -> tuple[Plan, str] | None:
     added = tuple(name for name in known if name not in candidate.system_packages)
     if not added or not plan.again or not plan.recipe or bases.alpine(plan.recipe.base):
         return None
-    said = f"{' and '.join(added)} was missing and is added: with spec.build.systemPackages it is there at once"
+    said = f"added, as it was missing: {' '.join(added)}; with spec.build.systemPackages it is there at once"
     candidate = dataclasses.replace(
         candidate,
         system_packages=(*candidate.system_packages, *added),
