@@ -239,3 +239,12 @@ def test_of_several_programs_the_one_is_started_that_clients_are_told_to(write: 
     assert detect(write(python)).command[0].endswith("/x")
     assert detect(write({**python, **readme})).command[0].endswith("/x-tool")
     assert detect(write({**node, "b.js": "", **readme}), runtime="node").command[-1].endswith("/b.js")
+
+
+def test_a_manifest_of_another_language_that_cannot_be_read_claims_nothing(write: Write) -> None:
+    tree = write({"pyproject.toml": '[project]\nname = "x"\n', "a.py": "", "package.json": "{"})
+
+    with pytest.raises(BuildError) as caught:
+        detect(tree, runtime="python")
+
+    assert caught.value.reason == Reason.NOT_AN_MCP_SERVER
