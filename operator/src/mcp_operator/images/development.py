@@ -30,16 +30,12 @@ def instead(plan: Plan, said: str) -> tuple[Plan, str] | None:
     """
     facts = plan.candidate.facts
     match = _MISSING.search(said)
-    if not plan.again or not match or not isinstance(facts, NodeFacts) or facts.development:
+    if not match or not isinstance(facts, NodeFacts) or facts.development:
         return None
     manifest = Tree(plan.checkout.root).json(join(plan.candidate.folder, MANIFEST))
     if match[1] not in mapping(manifest, "devDependencies") | mapping(manifest, "peerDependencies"):
         return None
     why = WHY.format(match[1])
-    candidate = dataclasses.replace(
-        plan.candidate,
-        facts=dataclasses.replace(facts, development=True),
-        evidence=(*plan.candidate.evidence, why),
-    )
-    recipe = plan.again(candidate)
-    return dataclasses.replace(plan, candidate=candidate, recipe=recipe, dockerfile=plan.render(recipe)), why
+    candidate = dataclasses.replace(plan.candidate, facts=dataclasses.replace(facts, development=True))
+    other = plan.with_facts(candidate, why)
+    return (other, why) if other else None

@@ -33,19 +33,15 @@ def instead(plan: Plan, said: str) -> tuple[Plan, str] | None:
         said: Its last lines.
     """
     facts = plan.candidate.facts
-    if not plan.again or plan.checkout.package or not isinstance(facts, PythonFacts):
+    if plan.checkout.package or not isinstance(facts, PythonFacts):
         return None
     lacking = missing(said, Tree(plan.context).files) if facts.package and not facts.editable else ""
     if not lacking:
         return None
     why = WHY.format(lacking)
-    candidate = dataclasses.replace(
-        plan.candidate,
-        facts=dataclasses.replace(facts, editable=True, sources=True),
-        evidence=(*plan.candidate.evidence, why),
-    )
-    recipe = plan.again(candidate)
-    return dataclasses.replace(plan, candidate=candidate, recipe=recipe, dockerfile=plan.render(recipe)), why
+    candidate = dataclasses.replace(plan.candidate, facts=dataclasses.replace(facts, editable=True, sources=True))
+    other = plan.with_facts(candidate, why)
+    return (other, why) if other else None
 
 
 def missing(said: str, files: Iterable[str]) -> str:

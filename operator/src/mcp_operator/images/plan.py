@@ -85,6 +85,14 @@ class Plan:
         """Give what a step of the Dockerfile does; None if nothing of the project is run in it."""
         return dockerfile.command_at(self.recipe, self.dockerfile, number) if self.recipe else None
 
+    def with_facts(self, candidate: Candidate, why: str) -> Plan | None:
+        """Give the plan for the same project with other facts, and why; None if it is not ours to change."""
+        if not self.again:
+            return None
+        candidate = dataclasses.replace(candidate, evidence=(*candidate.evidence, why))
+        recipe = self.again(candidate)
+        return dataclasses.replace(self, candidate=candidate, recipe=recipe, dockerfile=self.render(recipe))
+
     def with_instead(self, failed: Run, other: Run) -> Plan:
         """Give the plan with another command in the place of one that failed."""
         if not self.recipe:

@@ -63,14 +63,13 @@ def instead(plan: Plan, error: BuildError) -> tuple[Plan, str] | None:
     candidate = plan.candidate
     known = diagnosis.packages(error.log_tail) if error.reason == Reason.SYSTEM_PACKAGE_MISSING else ()
     added = tuple(name for name in known if name not in candidate.system_packages)
-    if not added or not plan.again or not plan.recipe or bases.alpine(plan.recipe.base):
+    if not added or not plan.recipe or bases.alpine(plan.recipe.base):
         return None
     said = f"added, as it was missing: {' '.join(added)}; with spec.build.systemPackages it is there at once"
     candidate = dataclasses.replace(
         candidate,
         system_packages=(*candidate.system_packages, *added),
         build_packages=(*candidate.build_packages, *added),
-        evidence=(*candidate.evidence, said),
     )
-    recipe = plan.again(candidate)
-    return dataclasses.replace(plan, candidate=candidate, recipe=recipe, dockerfile=plan.render(recipe)), said
+    other = plan.with_facts(candidate, said)
+    return (other, said) if other else None
