@@ -28,6 +28,8 @@ pytestmark = pytest.mark.requirement("B-02")
             'getenv("LOG_LEVEL"); getenv("MCP_HOST"); getenv("HTTPS_PROXY"); getenv("KUBERNETES_SERVICE_HOST")',
             (),
         ),
+        ("a.py", f'os.getenv("{"A" * 200}_TOKEN")', ()),
+        ("a.ts", f"process.env.{'A' * 200}_TOKEN", ()),
         ("tests/a.py", 'os.getenv("A_TOKEN")', ()),
     ],
 )

@@ -64,7 +64,8 @@ def _from_bin(tree: Tree, folder: str, manifest: dict[str, Any], *, bun: bool) -
     choices = {name: value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     if not choices:
         return None
-    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"), hints.programs(tree, folder))
+    told = hints.programs(tree, folder) if len(choices) > 1 else []
+    chosen = preferred(list(choices), name, ("stdio", "mcp", "server"), told)
     if chosen not in choices and len(set(map(str, choices.values()))) == 1:
         chosen = next(iter(choices))
     if chosen not in choices:

@@ -77,7 +77,8 @@ def _scripts(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _script(tree: Tree, folder: str, scripts: dict[str, str], project: str, *, package: bool) -> Start:
-    chosen = preferred(list(scripts), project, ("stdio", "mcp", "server"), hints.programs(tree, folder))
+    told = hints.programs(tree, folder) if len(scripts) > 1 else []
+    chosen = preferred(list(scripts), project, ("stdio", "mcp", "server"), told)
     if not chosen and len(set(scripts.values())) == 1:
         chosen = min(scripts)
     if not chosen:

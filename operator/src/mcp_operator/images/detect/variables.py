@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 MOST = 10
 
-_NAME = r"[\"'`](?P<name>[A-Z][A-Z0-9_]*)[\"'`]"
+_WORD = r"[A-Z][A-Z0-9_]{0,127}"
+_NAME = rf"[\"'`](?P<name>{_WORD})[\"'`]"
 _READS = {
     "python": re.compile(rf"\b(?:os\.)?(?:getenv\(|environ(?:\.get\(|\[))\s*{_NAME}\s*[)\]](?!\s*(?:or\b|[!=]=|=))"),
-    "node": re.compile(rf"\bprocess\.env(?:\.(?P<plain>[A-Z][A-Z0-9_]*)\b|\[{_NAME}\])(?!\s*(?:\|\||\?|[!=]=|=))"),
+    "node": re.compile(rf"\bprocess\.env(?:\.(?P<plain>{_WORD})\b|\[{_NAME}\])(?!\s*(?:\|\||\?|[!=]=|=))"),
     "go": re.compile(rf"\bos\.(?:Getenv|LookupEnv)\({_NAME}\)"),
 }
 """Not where a default follows, or it is set or compared: a switch that is off unless somebody wants it."""
